@@ -1,0 +1,1 @@
+"""What the agent does. Reaches the world only through `domain.ports`."""

@@ -1,0 +1,1 @@
+"""The embedded, deterministic repair engine that serves goals without a language model."""

@@ -1,0 +1,1 @@
+"""What a model may call while it executes a step: one file per tool."""

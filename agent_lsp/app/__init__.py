@@ -1,0 +1,1 @@
+"""Builds every object, once. Imports everything; nothing but `cli` imports it."""

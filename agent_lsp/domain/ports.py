@@ -1,0 +1,347 @@
+"""Owns the seams: what the agent needs of the world, one Protocol each. Adapters live in the effect folders."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from agent_lsp.domain.changes import Entry, FileEdit
+from agent_lsp.domain.conversation import ModelRequest, ModelTurn
+from agent_lsp.domain.events import Event
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.verdict import SuiteReport
+
+# --- the person's text -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """An open document of the editor: `path` is POSIX relative to the root, `text` what the person sees."""
+
+    path: str
+    version: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The workspace as the person saw it: one git tree, and the version of every open buffer in it.
+
+    `buffers` maps paths to versions. Buffers of ignored files and of files outside the root are not in it.
+    """
+
+    tree: str
+    buffers: Mapping[str, int] = field(default_factory=dict)
+
+
+class Trees(Protocol):
+    """Snapshots and git trees in a private git directory. Adapter: workspace/snapshot.py."""
+
+    async def snapshot(self, buffers: Sequence[Buffer]) -> Snapshot:
+        """Every file that is not ignored with the buffers laid over. Raises SnapshotError."""
+        ...
+
+    async def read(self, tree: str, path: str) -> Entry | None:
+        """A file of a tree, or None."""
+        ...
+
+    async def paths(self, tree: str) -> Sequence[str]:
+        """All files of a tree, sorted."""
+        ...
+
+    async def hashes(self, tree: str, paths: Sequence[str]) -> Mapping[str, str]:
+        """sha256 of the bytes of those of `paths` that are in the tree."""
+        ...
+
+    async def write(self, tree: str, edits: Sequence[FileEdit]) -> str:
+        """The id of `tree` with the edits' `after` sides laid over. The edits' `before` is not compared."""
+        ...
+
+    async def diff(self, old: str, new: str) -> tuple[FileEdit, ...]:
+        """What leads from one tree to the other, sorted by path; exact renames are told as such."""
+        ...
+
+    async def merge_text(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        """Three-way merge (git merge-file), or None where it conflicts."""
+        ...
+
+
+class Files(Protocol):
+    """The person's files on disk. Only apply uses the writing half. Adapter: workspace/files.py."""
+
+    async def read(self, path: str) -> Entry | None:
+        """What lies on disk at a path relative to the root, or None."""
+        ...
+
+    async def replace(self, path: str, entry: Entry | None) -> None:
+        """Writes, creates (with its folders) or deletes one file: temporary file, fsync, rename, fsync of the folder.
+
+        Keeps owner and permission bits of what it replaces. Raises RefusedError with what to do.
+        """
+        ...
+
+
+class Editor(Protocol):
+    """The editor, wherever it is. Adapters: link (an LSP client behind the edge), app (a terminal without buffers)."""
+
+    async def buffers(self) -> Sequence[Buffer]:
+        """All open documents under the root, now."""
+        ...
+
+    async def edit(self, change: "BufferChange") -> "BufferOutcome":
+        """Sends one versioned edit and believes only what the editor holds afterwards. Never raises for a refusal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BufferChange:
+    """New text for one open document, refused unless it still is `version` with `old_text`."""
+
+    path: str
+    version: int
+    old_text: str
+    new_text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class BufferOutcome:
+    """What the editor holds after an edit: `applied` only if its text now is the wanted one."""
+
+    applied: bool
+    version: int = 0
+    text: str = ""
+    reason: str = ""
+
+
+# --- where the agent works -------------------------------------------------------------------------------
+
+
+class SandboxKind(StrEnum):
+    """How a candidate is made; `doctor` and the verdict's reasons name it."""
+
+    OVERLAY = "overlay"
+    BUBBLEWRAP = "bubblewrap"
+    CLONE = "clone"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run in a candidate: `argv` as a list, `cwd` relative to the root, time in seconds.
+
+    `env` is laid over the candidate's clean environment. Output over `output_limit_bytes` keeps head and tail.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str = "."
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = 120.0
+    output_limit_bytes: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command ended. `exit_status` is negative for a signal and None after a time-out."""
+
+    exit_status: int | None
+    output: str
+    timed_out: bool
+    duration_s: float
+
+
+class Candidate(Protocol):
+    """A copy-on-write view of a frozen tree; all of it goes away with `close`. Adapter: workspace/candidate.py.
+
+    Paths are POSIX and relative to the root; every operation resolves symlinks and refuses to leave the root
+    or to touch `.git`. `root` is where commands see the workspace, `scratch` a writable folder outside it
+    that commands see at the same path as we do.
+    """
+
+    @property
+    def tree(self) -> str: ...
+    @property
+    def kind(self) -> SandboxKind: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def scratch(self) -> str: ...
+
+    async def read(self, path: str) -> Entry | None:
+        """A file as the candidate sees it (ignored files included), or None."""
+        ...
+
+    async def write(self, path: str, entry: Entry | None) -> None:
+        """Writes, creates with folders, or (None) deletes. Raises ToolError for a path that may not be written."""
+        ...
+
+    async def paths(self, under: str = ".") -> Sequence[str]:
+        """Files that are not ignored, as they now are in the candidate, sorted."""
+        ...
+
+    async def run(self, command: Command) -> CommandResult:
+        """Runs in the sandbox with no network, its own process group, no inherited pipes. Cancelling kills it."""
+        ...
+
+    async def harvest(self) -> tuple[FileEdit, ...]:
+        """What differs from `tree` now, ignored files left out."""
+        ...
+
+    async def close(self) -> None:
+        """Kills everything in it and removes it; safe to repeat and after a crash of the holder."""
+        ...
+
+
+class CandidatePool(Protocol):
+    """Makes candidates. Adapter: workspace/pool.py."""
+
+    @property
+    def kind(self) -> SandboxKind: ...
+
+    async def open(self, tree: str) -> Candidate:
+        """A fresh candidate of a tree. Raises CandidateError."""
+        ...
+
+
+# --- tests ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRequest:
+    """Which tests to run and what to watch.
+
+    `tests` are ids or paths (empty: the whole suite). `watch` are the changed source files: their
+    lines, and where they were loaded from, are reported. `fail_fast` stops at the first failure.
+    """
+
+    tests: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
+    timeout_s: float = 600.0
+    fail_fast: bool = False
+
+
+class SuiteRunner(Protocol):
+    """Runs a workspace's tests inside a candidate. Adapters: workspace/runners/."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(
+        self,
+        candidate: Candidate,
+        request: SuiteRequest,
+        on_case: Callable[[CaseId, int], None] | None = None,
+    ) -> SuiteReport:
+        """Raises RunnerUnavailableError if the run could not start. A failing test is not an error.
+
+        `on_case` hears of each test that ended and of how many were collected.
+        """
+        ...
+
+
+class RunnerFinder(Protocol):
+    """Finds the workspace's runner. Adapter: workspace/runners/detect.py."""
+
+    async def find(self, candidate: Candidate) -> SuiteRunner:
+        """Raises RunnerUnavailableError with what was looked for and what to set."""
+        ...
+
+
+# --- models -----------------------------------------------------------------------------------------------------
+
+
+class Model(Protocol):
+    """A language model. Adapters: providers/; in tests the real adapter against a real HTTP server."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def respond(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
+        """One whole answer; `on_text` hears prose as it streams.
+
+        Raises ModelUnavailableError, ModelRejectedError or ModelBrokenError. Does not retry by itself.
+        """
+        ...
+
+
+# --- memory of what happened --------------------------------------------------------------------------------------
+
+
+class Journal(Protocol):
+    """The one stream of events of a workspace. Adapter: storage/journal.py."""
+
+    def append(self, event: Event) -> None:
+        """Stores one event, in order, without waiting for the disk."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns once everything appended so far is on disk; before every effect on the person's files."""
+        ...
+
+    async def read(self, run_id: str | None = None) -> Sequence[Event]:
+        """Events in order; all of them without a run id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFile:
+    """One file that an apply wrote. `in_editor` tells that it went into an open buffer and not to disk."""
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+    in_editor: bool
+
+
+class CheckpointState(StrEnum):
+    """Where the transaction stands; anything but DONE and UNDONE is mended by the next start."""
+
+    INTENDED = "intended"
+    DONE = "done"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What an apply (or a rollback) wrote and what it replaced."""
+
+    id: str
+    run_id: str
+    proposal_id: str
+    label: str
+    state: CheckpointState
+    files: tuple[CheckpointFile, ...]
+    time_s: float = 0.0
+
+
+class Checkpoints(Protocol):
+    """Durable checkpoints. Adapter: storage/checkpoints.py."""
+
+    async def save(self, checkpoint: Checkpoint) -> None:
+        """Inserts or replaces; on disk when it returns."""
+        ...
+
+    async def mark(self, checkpoint_id: str, state: CheckpointState) -> None:
+        """Changes the state; on disk when it returns."""
+        ...
+
+    async def get(self, checkpoint_id: str) -> Checkpoint | None: ...
+
+    async def unfinished(self) -> Sequence[Checkpoint]:
+        """Those that a crash left INTENDED, oldest first."""
+        ...
+
+
+# --- time and names -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time as functions, so that tests can hold it: both in seconds."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+
+
+Publish = Callable[[str, Mapping[str, Any]], None]
+"""Sends one event `(name, JSON-ready data)` to whoever watches the runtime; see link/messages.py."""

@@ -1,0 +1,1 @@
+"""The pipe between edge and runtime: calls and events as plain data."""

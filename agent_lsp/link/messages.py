@@ -1,0 +1,93 @@
+"""Owns the vocabulary of the pipe: names and shapes of every call and event between edge and runtime.
+
+Frames are one JSON object a line (UTF-8, no raw newlines inside):
+    {"id": 7, "call": "run", "args": {...}}          a call, either way
+    {"id": 7, "result": {...}}                       its answer
+    {"id": 7, "error": {"code", "message", "hint"}}  its answer, when an AgentLspError was raised
+    {"event": "run", "data": {...}}                  an event, runtime to edge
+
+Nothing here is an LSP type: paths are POSIX and relative to the workspace root, lines are zero-based, and the
+edge turns them into URIs and ranges.
+
+Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `path` for `uri` and
+`lines: {"start", "end"}` (end exclusive) for `range`; all answer within a second:
+    run            {runId, goal, path?, lines?, problems?: [{path, line, message, source, code}], tests?, scope?,
+                    mode?} -> {runId}
+    plan_approve   {runId, steps?} -> {state}
+    plan_reject    {runId, feedback?} -> {state}
+    control        {runId, action} -> {state}
+    status         {runId?} -> {runs}
+    proposal       {proposalId} -> the `proposal` event's data
+    apply          {proposalId, hunks?} -> {applied, checkpointId?, reason?, pending?, verdict}
+    discard        {proposalId, hunks?, feedback?} -> {state}
+    revalidate     {proposalId} -> {verdict, pending?}
+    rollback       {checkpointId} -> {applied, reason?, checkpointId?}
+    say            {runId?, text} -> {reply?}
+    answer         {runId, answer} -> {state}
+    trust          {trusted} -> {trusted}
+    stale          {proposalId, paths} -> {}    the edge saw a witnessed file's text move; tells the runtime
+    configure      {settings} -> {}             a new effective configuration for runs that start from now on
+    stop           {} -> {}                     ends all runs, closes all candidates, then the process ends
+
+Calls, runtime to edge:
+    buffers        {known: {path: version}} -> {buffers: [{path, version, text?}]}
+                   every open document under the root; `text` is left out where `known` has this version
+    edit           {path, version, oldText, newText, label} -> {applied, version, text, reason}
+
+Events, runtime to edge:
+    ready          {pid}
+    run            RunView.to_json(): the row of agent.status, whenever it changes
+    plan           {runId, goal, steps, markdown}
+    progress       {runId, state, step, message, percentage}
+    blocked        {runId, question, options}
+    proposal       {proposalId, runId, summary, stale, files: [{path, oldPath, kind, baseVersion, baseSha256,
+                    hunks: [{id, startLine, endLine, oldText, newText, class}]}], diff, verdict,
+                    witness: {path: sha256 of the base's bytes}, checkpointId?}
+                   sent when a proposal is made or changes in any way (stale, rebased, a hunk discarded)
+    verdict        {proposalId, verdict}
+    proposal_closed {proposalId, runId, state, checkpointId?}
+    problems       {runId, problems: [{path, line, message, severity: "error"|"warning", related: [{path, line, message}]}]}
+                   the whole list for that run; an empty one clears it
+    message        {runId?, level: "error"|"warning"|"info", text}       for window/showMessage; rare
+    trust_wanted   {keys: [..], text}           a workspace setting waits for trust
+"""
+
+from typing import Final
+
+CALLS: Final = (
+    "run",
+    "plan_approve",
+    "plan_reject",
+    "control",
+    "status",
+    "proposal",
+    "apply",
+    "discard",
+    "revalidate",
+    "rollback",
+    "say",
+    "answer",
+    "trust",
+    "stale",
+    "configure",
+    "stop",
+)
+"""What the edge may ask of the runtime."""
+
+EDGE_CALLS: Final = ("buffers", "edit")
+"""What the runtime may ask of the edge."""
+
+EVENTS: Final = (
+    "ready",
+    "run",
+    "plan",
+    "progress",
+    "blocked",
+    "proposal",
+    "verdict",
+    "proposal_closed",
+    "problems",
+    "message",
+    "trust_wanted",
+)
+"""What the runtime tells."""

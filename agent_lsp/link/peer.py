@@ -1,0 +1,136 @@
+"""Owns one end of the pipe: calls with answers both ways and events, as JSON lines over asyncio streams."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from agent_lsp.domain.errors import AgentLspError, BadArgumentError, LinkClosedError, error_body
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+EventHandler = Callable[[str, Mapping[str, Any]], None]
+
+LINE_LIMIT_BYTES: Final = 256 * 1024 * 1024
+"""The longest frame that is read; a whole large buffer is one line."""
+
+
+class PeerError(AgentLspError):
+    """The other side answered a call with an error; code, message and hint are its own."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class Peer:
+    """Speaks with the other process until it is gone. `serve` must run for anything to be heard."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handlers: Mapping[str, Handler],
+        on_event: EventHandler | None = None,
+    ) -> None:
+        self._reader, self._writer = reader, writer
+        self._handlers, self._on_event = handlers, on_event
+        self._pending: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_id = 0
+        self._closed = False
+
+    async def call(self, name: str, args: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        """The other side's result. Raises PeerError, TimeoutError, or LinkClosedError when it is gone."""
+        if self._closed:
+            raise LinkClosedError("the other process is gone")
+        self._last_id += 1
+        call_id = self._last_id
+        future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        self._pending[call_id] = future
+        try:
+            self._send({"id": call_id, "call": name, "args": args})
+            async with asyncio.timeout(timeout_s):
+                return await future
+        finally:
+            self._pending.pop(call_id, None)
+
+    def emit(self, event: str, data: Mapping[str, Any]) -> None:
+        """Tells the other side something; silently dropped when it is gone."""
+        if not self._closed:
+            self._send({"event": event, "data": data})
+
+    async def serve(self) -> None:
+        """Reads frames until the other side closes. Every pending call then raises LinkClosedError."""
+        try:
+            while line := await self._reader.readline():
+                self._take(line)
+        except (ConnectionError, ValueError) as error:
+            logger.warning("the link broke: %s", error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the conversation from this side."""
+        if self._closed:
+            return
+        self._closed = True
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(LinkClosedError("the other process is gone"))
+        for task in self._tasks:
+            task.cancel()
+        self._writer.close()
+
+    def _send(self, frame: Mapping[str, Any]) -> None:
+        try:
+            self._writer.write(json.dumps(frame, separators=(",", ":")).encode() + b"\n")
+        except (ConnectionError, RuntimeError) as error:
+            logger.warning("could not write to the link: %s", error)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            frame = json.loads(line)
+        except ValueError:
+            logger.error("a frame of the link is not JSON: %.200r", line)
+            return
+        if "call" in frame:
+            task = asyncio.get_running_loop().create_task(self._answer(frame))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif "event" in frame:
+            if self._on_event is not None:
+                self._on_event(frame["event"], frame.get("data", {}))
+        else:
+            self._settle(frame)
+
+    def _settle(self, frame: Mapping[str, Any]) -> None:
+        future = self._pending.get(frame.get("id", 0))
+        if future is None or future.done():
+            return
+        if "error" in frame:
+            body = frame["error"]
+            future.set_exception(PeerError(body["code"], body["message"], body.get("hint", "")))
+        else:
+            future.set_result(frame.get("result", {}))
+
+    async def _answer(self, frame: Mapping[str, Any]) -> None:
+        try:
+            result = await self._dispatch(frame["call"], frame.get("args", {}))
+            answer: dict[str, Any] = {"id": frame["id"], "result": result}
+        except AgentLspError as error:
+            answer = {"id": frame["id"], **error_body(error).to_json()}
+        except Exception as error:  # noqa: BLE001 - the handler boundary: every call gets an answer
+            logger.exception("the call %s failed", frame["call"])
+            body = {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": "See agent-lsp log."}
+            answer = {"id": frame["id"], "error": body}
+        if not self._closed:
+            self._send(answer)
+
+    async def _dispatch(self, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        handler = self._handlers.get(name)
+        if handler is None:
+            raise BadArgumentError(f"no call named {name}")
+        return await handler(args)

@@ -1,0 +1,1 @@
+"""Language models: the only folder that talks to the network."""

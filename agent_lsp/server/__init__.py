@@ -1,0 +1,1 @@
+"""The editor edge: the only importer of pygls and lsprotocol."""

@@ -1,0 +1,1 @@
+"""SQLite and log files: journal, checkpoints, copilot_console.log."""

@@ -1,0 +1,1 @@
+"""The person's code: files, buffers, git, candidates, processes, sandbox, test runners."""

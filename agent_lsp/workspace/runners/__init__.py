@@ -1,0 +1,1 @@
+"""One file per test runner, all behind `domain.ports.SuiteRunner`."""
