@@ -121,6 +121,6 @@ def test_importing_every_module_has_no_effect_and_prints_nothing() -> None:
     ]
     code = "import importlib,threading\n" + "".join(f"importlib.import_module({name!r})\n" for name in names)
     code += "assert threading.active_count() == 1, threading.enumerate()\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

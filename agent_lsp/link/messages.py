@@ -46,7 +46,7 @@ Events, runtime to edge:
                    sent when a proposal is made or changes in any way (stale, rebased, a hunk discarded)
     verdict        {proposalId, verdict}
     proposal_closed {proposalId, runId, state, checkpointId?}
-    problems       {runId, problems: [{path, line, message, severity: "error"|"warning", related: [{path, line, message}]}]}
+    problems       {runId, problems: [{path, line, message, severity, related: [{path, line, message}]}]}
                    the whole list for that run; an empty one clears it
     message        {runId?, level: "error"|"warning"|"info", text}       for window/showMessage; rare
     trust_wanted   {keys: [..], text}           a workspace setting waits for trust

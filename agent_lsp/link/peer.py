@@ -122,7 +122,7 @@ class Peer:
             answer: dict[str, Any] = {"id": frame["id"], "result": result}
         except AgentLspError as error:
             answer = {"id": frame["id"], **error_body(error).to_json()}
-        except Exception as error:  # noqa: BLE001 - the handler boundary: every call gets an answer
+        except Exception as error:
             logger.exception("the call %s failed", frame["call"])
             body = {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": "See agent-lsp log."}
             answer = {"id": frame["id"], "error": body}
