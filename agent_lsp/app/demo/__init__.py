@@ -1,0 +1,1 @@
+"""Owns the demonstration: a sample project, an editor small enough to print, and the main job through both."""

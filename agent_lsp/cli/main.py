@@ -1,0 +1,136 @@
+"""Owns the command line: parses it, loads what the chosen command needs, and gives its exit status."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = "0.1.0"
+
+EXIT_USAGE: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 ran but not acceptable, 2 usage or configuration, 130 cancelled."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    chosen = options.chosen
+    try:
+        return int(chosen(options))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agent-lsp", description="A language server that turns a goal into a tested change."
+    )
+    parser.add_argument("--version", action="version", version=f"agent-lsp {VERSION}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="the language server; stdout carries only the protocol")
+    serve.add_argument("--stdio", action="store_true", help="speak over stdin and stdout (the default)")
+    serve.set_defaults(chosen=_serve)
+
+    run = commands.add_parser("run", help="one goal without an editor")
+    run.add_argument("goal", metavar="GOAL")
+    run.add_argument("--json", action="store_true", help="one JSON event per line")
+    run.add_argument("--apply", action="store_true", help="write the change if its verdict allows it")
+    run.add_argument("--mode", choices=("plan", "auto"), default="auto", help="plan: ask before the plan is carried out")
+    run.add_argument("--test", action="append", default=[], metavar="ID", help="a goal test (may be repeated)")
+    run.add_argument("--scope", action="append", default=[], metavar="PATH", help="bounds which tests are run")
+    _root(run)
+    run.set_defaults(chosen=_run)
+
+    demo = commands.add_parser("demo", help="the main job on a sample project; no key, no network, no editor")
+    demo.add_argument("--keep", type=Path, metavar="DIR", help="make the sample project in this empty folder")
+    demo.set_defaults(chosen=_demo)
+
+    doctor = commands.add_parser("doctor", help="what works here, and what to do about the rest")
+    doctor.add_argument("--json", action="store_true", help="the same as JSON")
+    _root(doctor)
+    doctor.set_defaults(chosen=_doctor)
+
+    log = commands.add_parser("log", help="show, follow, or extract the error blocks of copilot_console.log")
+    log.add_argument("--follow", action="store_true", help="go on as the log grows, until Ctrl-C")
+    log.add_argument("--errors", action="store_true", help="only the error blocks")
+    log.add_argument("--lines", type=int, default=200, metavar="N", help="how many lines (default 200)")
+    _root(log)
+    log.set_defaults(chosen=_log)
+
+    replay = commands.add_parser("replay", help="print a past run from the journal")
+    replay.add_argument("run_id", nargs="?", metavar="RUN_ID", help="without it, the runs are listed")
+    _root(replay)
+    replay.set_defaults(chosen=_replay)
+
+    runtime = commands.add_parser("runtime")
+    _root(runtime)
+    runtime.set_defaults(chosen=_runtime)
+    return parser
+
+
+def _root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the workspace (default: here)")
+
+
+def _serve(_options: argparse.Namespace) -> int:
+    from agent_lsp.app.edge import serve
+
+    return serve(VERSION)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from agent_lsp.app.terminal import TerminalRequest, run_in_terminal
+
+    return run_in_terminal(
+        TerminalRequest(
+            root=options.root.resolve(),
+            goal=options.goal,
+            json=options.json,
+            apply=options.apply,
+            mode=options.mode,
+            tests=tuple(options.test),
+            scope=tuple(options.scope),
+        )
+    )
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from agent_lsp.app.demo.main_job import show_main_job
+
+    keep: Path | None = options.keep
+    if keep is not None:
+        keep = keep.resolve()
+        keep.mkdir(parents=True, exist_ok=True)
+        if any(keep.iterdir()):
+            print(f"agent-lsp demo: {keep} is not empty; name an empty or new folder", file=sys.stderr)
+            return EXIT_USAGE
+    return show_main_job(keep)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from agent_lsp.app.doctor import report
+
+    return report(options.root.resolve(), as_json=options.json)
+
+
+def _log(options: argparse.Namespace) -> int:
+    from agent_lsp.app.past import show_log
+
+    return show_log(options.root.resolve(), lines=options.lines, follow=options.follow, errors=options.errors)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from agent_lsp.app.past import replay
+
+    return replay(options.root.resolve(), options.run_id)
+
+
+def _runtime(options: argparse.Namespace) -> int:
+    from agent_lsp.app.runtime import serve_runtime
+
+    return serve_runtime(options.root.resolve())
