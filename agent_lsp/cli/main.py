@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("goal", metavar="GOAL")
     run.add_argument("--json", action="store_true", help="one JSON event per line")
     run.add_argument("--apply", action="store_true", help="write the change if its verdict allows it")
-    run.add_argument("--mode", choices=("plan", "auto"), default="auto", help="plan: ask before the plan is carried out")
+    run.add_argument(
+        "--mode", choices=("plan", "auto"), default="auto", help="plan: ask before the plan is carried out"
+    )
     run.add_argument("--test", action="append", default=[], metavar="ID", help="a goal test (may be repeated)")
     run.add_argument("--scope", action="append", default=[], metavar="PATH", help="bounds which tests are run")
     _root(run)
@@ -48,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="the main job on a sample project; no key, no network, no editor")
     demo.add_argument("--keep", type=Path, metavar="DIR", help="make the sample project in this empty folder")
+    demo.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of what was printed")
     demo.set_defaults(chosen=_demo)
 
     doctor = commands.add_parser("doctor", help="what works here, and what to do about the rest")
@@ -109,7 +112,7 @@ def _demo(options: argparse.Namespace) -> int:
         if any(keep.iterdir()):
             print(f"agent-lsp demo: {keep} is not empty; name an empty or new folder", file=sys.stderr)
             return EXIT_USAGE
-    return show_main_job(keep)
+    return show_main_job(keep, options.svg)
 
 
 def _doctor(options: argparse.Namespace) -> int:

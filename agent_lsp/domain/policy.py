@@ -14,6 +14,7 @@ class Effect(StrEnum):
     EDIT = "edit"
     COMMAND = "command"
     TALK = "talk"
+    SUITE = "suite"
 
 
 class Ruling(StrEnum):
@@ -34,6 +35,8 @@ class PolicyDecision:
 
 def decide_tool(effect: Effect, *, sandboxed: bool, commands_without_sandbox: bool) -> PolicyDecision:
     """Nothing that stays inside the sandbox is asked. Without a sandbox, commands need the person's setting."""
+    if effect is Effect.SUITE:
+        return PolicyDecision(Ruling.ALLOW, "the workspace's own tests, as validation runs them")
     if effect is not Effect.COMMAND:
         return PolicyDecision(Ruling.ALLOW, "stays in the candidate")
     if sandboxed:

@@ -60,7 +60,9 @@ class SuiteReport:
     `finished` is False when the report ended before its end marker or its counts do not add up: crash,
     time-out, `os._exit`, tampering; `trouble` then says which. `executed` maps each watched file to its lines
     (one-based) that ran and the passing tests that ran them; import-time lines are credited to tests
-    that ran code of that file. `touched` are the files under the root that the run read or imported.
+    that ran code of that file. `executed_failing` is the same for the tests that failed, where the runner
+    knows it. `touched` are the files under the root that the run read or imported. `not_found` are
+    the asked ids and paths that no test answered to.
     """
 
     runner: str
@@ -77,6 +79,8 @@ class SuiteReport:
     loaded: tuple[LoadedFile, ...] = ()
     touched: frozenset[str] = frozenset()
     output: str = ""
+    executed_failing: Mapping[str, Mapping[int, frozenset[CaseId]]] = field(default_factory=dict)
+    not_found: tuple[str, ...] = ()
 
     @property
     def ran(self) -> int:

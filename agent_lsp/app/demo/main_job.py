@@ -17,17 +17,24 @@ from rich.syntax import Syntax
 
 from agent_lsp.app.demo.client import Client, RequestFailedError
 from agent_lsp.app.demo.sample_project import BUGGY_FILE, GOAL, make_sample_project
-from agent_lsp.workspace.process import run, start_piped
+from agent_lsp.app.verdict_text import verdict_text
+from agent_lsp.workspace.process import Start, run, start_piped
 
 _OVER = frozenset({"proposed", "failed", "cancelled", "discarded", "applied"})
 
 
-def show_main_job(keep: Path | None = None) -> int:
-    """Runs the demonstration and gives the exit status: 0 when the bug was found, tested and applied."""
-    console = Console(highlight=False)
+def show_main_job(keep: Path | None = None, svg: Path | None = None) -> int:
+    """Runs the demonstration and gives the exit status: 0 when the bug was found, tested and applied.
+
+    `svg` is where a picture of what was printed goes.
+    """
+    console = Console(highlight=False, record=svg is not None, width=110 if svg else None)
     folder = keep or Path(tempfile.mkdtemp(prefix="agent-lsp-demo-"))
     try:
-        return asyncio.run(_Demonstration(console, folder).run())
+        status = asyncio.run(_Demonstration(console, folder).run())
+        if svg is not None:
+            console.save_svg(str(svg), title="agent-lsp demo")
+        return status
     except KeyboardInterrupt:
         console.print("cancelled")
         return 130
@@ -67,7 +74,10 @@ class _Demonstration:
 
     async def _through_the_server(self) -> int:
         arguments = [sys.executable, "-m", "agent_lsp", "serve"]
-        server = await start_piped(arguments, cwd=self.folder, env={**os.environ, "AGENT_LSP_MODEL__PROVIDER": "embedded"})
+        environment = {**os.environ, "AGENT_LSP_MODEL__PROVIDER": "embedded"}
+        server = await start_piped(arguments, cwd=self.folder, env=environment)
+        assert server.stdout is not None
+        assert server.stdin is not None
         client = Client(server.stdout, server.stdin, self._listen)
         reading = asyncio.create_task(client.serve())
         try:
@@ -110,7 +120,7 @@ class _Demonstration:
         self.console.rule("[bold]3. The proposal, with its evidence")
         self.console.print(proposal["summary"])
         self.console.print(Syntax(proposal["diff"], "diff", background_color="default"))
-        self.console.print(Panel(_evidence(verdict), title=f"verdict: {verdict['decision']}", title_align="left"))
+        self.console.print(Panel(verdict_text(verdict), title=f"verdict: {verdict['decision']}", title_align="left"))
         answer = await client.command("agent.apply", {"proposalId": self.proposal_id})
         if not answer.get("applied"):
             self.console.print(f"[red]Not applied:[/red] {answer.get('reason')}")
@@ -121,8 +131,8 @@ class _Demonstration:
 
     async def _show_suite(self) -> None:
         python = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "--tb=no"]
-        done = await run(python, cwd=self.folder, timeout_s=60)
-        shown = [line for line in done.output.splitlines() if re.match(r"(FAILED|ERROR|=*\s*\d+ \w+)", line)]
+        done = await run(Start(python, cwd=self.folder, env=os.environ, timeout_s=60))
+        shown = [line for line in done.out.decode().splitlines() if re.match(r"(FAILED|ERROR|=*\s*\d+ \w+)", line)]
         for line in shown:
             style = "red" if "failed" in line.lower() else "green"
             self.console.print(f"[{style}]{line.strip('= ')}[/{style}]", markup=True)
@@ -152,15 +162,3 @@ class _Demonstration:
         if self.state in _OVER:
             self.progress.update(self.bar, description=self.state, completed=100)
             self.run_over.set()
-
-
-def _evidence(verdict: Mapping[str, Any]) -> str:
-    rows = [
-        f"fixed          {', '.join(verdict['fixed']) or 'none'}",
-        f"broken         {', '.join(verdict['broken']) or 'none'}",
-        f"as before      {len(verdict['stillFailing'])} still failing",
-        f"tests          {verdict['ran']} of {verdict['collected']} ran, with and without the change",
-        f"changed lines  {verdict['changedLinesRun']} of {verdict['changedLines']} ran under a passing test",
-        *verdict["reasons"],
-    ]
-    return "\n".join(rows)

@@ -1,11 +1,12 @@
 """Owns the sample project of the demonstration: a small package with a suite, a git history, and one real bug."""
 
+import os
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from agent_lsp.workspace.process import run
+from agent_lsp.workspace.process import Start, run
 
 BUGGY_FILE: Final = "src/roomplan/spans.py"
 GOAL: Final = "make the failing tests pass"
@@ -41,6 +42,6 @@ async def _commit(folder: Path, message: str) -> None:
 
 async def _git(folder: Path, *arguments: str) -> None:
     who = ("-c", "user.name=demo", "-c", "user.email=demo@example.invalid", "-c", "commit.gpgsign=false")
-    done = await run(["git", *who, "-C", str(folder), *arguments], timeout_s=30)
-    if done.exit_status != 0:
-        raise RuntimeError(f"git {arguments[0]} failed: {done.output}")
+    done = await run(Start(["git", *who, *arguments], cwd=folder, env=os.environ, timeout_s=30))
+    if done.status != 0:
+        raise RuntimeError(f"git {arguments[0]} failed: {done.error_text}")

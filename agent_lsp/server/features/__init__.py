@@ -1,1 +1,1 @@
-"""One file per LSP feature."""
+"""One file per feature of the language server protocol; each registers its handlers and listeners."""

@@ -1,0 +1,115 @@
+"""Owns where a run and its person meet: questions and answers, words said meanwhile, pausing, and the budget."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from agent_lsp.agent.meter import Meter
+from agent_lsp.domain.task import Usage
+
+
+class PauseSwitch:
+    """Whether the run may go on. `changed` is told whenever that changes."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._one_step = False
+        self._changed = changed
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run stands, or will at its next pause point."""
+        return not self._open.is_set()
+
+    def pause(self) -> None:
+        """Stands at the next pause point."""
+        self._open.clear()
+        self._changed()
+
+    def resume(self) -> None:
+        """Goes on without stopping."""
+        self._one_step = False
+        self._open.set()
+        self._changed()
+
+    def one_step(self) -> None:
+        """Goes on to the end of the step, then pauses."""
+        self._one_step = True
+        self._open.set()
+        self._changed()
+
+    def step_ended(self) -> None:
+        """The loop tells that a step of the plan is over and another follows."""
+        if self._one_step:
+            self._one_step = False
+            self.pause()
+
+    async def point(self) -> None:
+        """Returns once the run may go on."""
+        await self._open.wait()
+
+
+class RunDesk:
+    """The person's side of one run; an `engines.Desk`."""
+
+    def __init__(self, meter: Meter, switch: PauseSwitch, on_question: Callable[[str, Sequence[str]], None]) -> None:
+        """`on_question` hears of each question, and of its end as an empty one."""
+        self.meter, self.switch = meter, switch
+        self._on_question = on_question
+        self._said: list[str] = []
+        self._pending: asyncio.Future[str] | None = None
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question waits for its answer."""
+        return self._pending is not None
+
+    async def ask(self, question: str, options: Sequence[str]) -> str:
+        """Blocks the run until the person answered."""
+        self._pending = asyncio.get_running_loop().create_future()
+        self.meter.hold()
+        self._on_question(question, options)
+        try:
+            return await self._pending
+        finally:
+            self._pending = None
+            self.meter.go_on()
+            self._on_question("", ())
+
+    def answer(self, text: str) -> bool:
+        """Answers the question; False if none waits."""
+        if self._pending is None or self._pending.done():
+            return False
+        self._pending.set_result(text)
+        return True
+
+    def say(self, text: str) -> None:
+        """Keeps words for the model's next turn."""
+        self._said.append(text)
+
+    def take_said(self) -> tuple[str, ...]:
+        """What the person said since the last time, oldest first."""
+        said, self._said = tuple(self._said), []
+        return said
+
+    async def pause_point(self) -> None:
+        """Returns at once, or when a paused run is resumed."""
+        if not self.switch.paused:
+            return
+        self.meter.hold()
+        try:
+            await self.switch.point()
+        finally:
+            self.meter.go_on()
+
+    def spend(self, usage: Usage) -> None:
+        """Counts one model turn towards the budget."""
+        self.meter.spend(usage)
+
+    def check_budget(self) -> None:
+        """Raises BudgetSpentError naming the limit that was reached."""
+        self.meter.check()
+
+    def remaining_s(self) -> float | None:
+        """Wall-clock seconds left; None without a limit."""
+        return self.meter.remaining_s()

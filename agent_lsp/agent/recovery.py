@@ -1,0 +1,130 @@
+"""Owns the first minute after a crash: what was half applied is taken back, what was running is closed."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from agent_lsp.agent.apply import Hands
+from agent_lsp.agent.sight import Sight, look, text_like
+from agent_lsp.domain.errors import AgentLspError, ToolError
+from agent_lsp.domain.events import Event, EventKind
+from agent_lsp.domain.policy import inside_root
+from agent_lsp.domain.ports import BufferChange, Checkpoint, CheckpointFile, CheckpointState
+from agent_lsp.domain.task import RunState
+
+logger = logging.getLogger(__name__)
+
+CRASHED = "the runtime ended unexpectedly"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was found and done. `left` are files with neither the old nor the new bytes, or not to be written."""
+
+    undone: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    closed_runs: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What a person is told; empty when nothing was half done."""
+        if not self.undone and not self.left:
+            return ""
+        text = "An apply was interrupted and has been taken back."
+        if self.left:
+            text += f" These files were left as they are, look at them: {', '.join(self.left)}."
+        return text
+
+
+async def recover(hands: Hands, open_runs: Callable[[], Awaitable[Sequence[str]]] | None = None) -> Recovered:
+    """Mends what a crash left; safe to repeat. `open_runs` gives runs that nobody works on any more."""
+    undone: list[str] = []
+    restored: list[str] = []
+    left: list[str] = []
+    for checkpoint in await hands.checkpoints.unfinished():
+        left_here: list[str] = []
+        stuck = await _undo(hands, checkpoint, restored, left_here)
+        left += left_here
+        if not stuck:
+            await hands.checkpoints.mark(checkpoint.id, CheckpointState.UNDONE)
+            undone.append(checkpoint.id)
+        data = {"checkpointId": checkpoint.id, "proposalId": checkpoint.proposal_id, "left": left_here, "why": CRASHED}
+        hands.journal.append(Event(checkpoint.run_id, EventKind.APPLY_UNDONE, data, hands.clock.now()))
+    runs = await (_open_runs(hands) if open_runs is None else open_runs())
+    for run_id in runs:
+        reason = await _close_reason(hands, run_id)
+        data = {"state": RunState.FAILED.value, "reason": reason}
+        hands.journal.append(Event(run_id, EventKind.RUN_ENDED, data, hands.clock.now()))
+    await hands.journal.flush()
+    return Recovered(tuple(undone), tuple(restored), tuple(left), tuple(runs))
+
+
+async def _undo(hands: Hands, checkpoint: Checkpoint, restored: list[str], left: list[str]) -> bool:
+    """Newest first. True when a file could not be written now, so that the next start tries again."""
+    stuck = False
+    sight = await _look(hands)
+    for file in reversed(checkpoint.files):
+        try:
+            inside_root(file.path)
+            done = await _undo_file(hands, file, sight)
+        except ToolError as error:
+            logger.error("a checkpoint names a file that is not ours to write: %s", error)
+            done = None
+        except (AgentLspError, OSError, TimeoutError) as error:
+            logger.error("%s could not be put back: %s", file.path, error)
+            done, stuck = None, True
+        if done is None:
+            left.append(file.path)
+        elif done:
+            restored.append(file.path)
+    return stuck
+
+
+async def _look(hands: Hands) -> Sight:
+    """Files alone where no editor answers."""
+    try:
+        return await look(hands.files, hands.editor)
+    except (AgentLspError, TimeoutError) as error:
+        logger.warning("the editor's documents could not be read for the recovery: %s", error)
+        return Sight(hands.files, ())
+
+
+async def _undo_file(hands: Hands, file: CheckpointFile, sight: Sight) -> bool | None:
+    """True: put back. False: nothing to do. None: it holds neither the old nor the new bytes, and is left alone."""
+    buffer = sight.buffer(file.path)
+    if file.in_editor and buffer is not None and file.before is not None and file.after is not None:
+        old, new = text_like(file.before, None), text_like(file.after, file.before)
+        if buffer.text == old:
+            return False
+        if old is None or buffer.text != new:
+            return None
+        change = BufferChange(file.path, buffer.version, buffer.text, old, "Take back an interrupted change")
+        outcome = await hands.editor.edit(change)
+        return True if outcome.text == old else None
+    current = await sight.disk(file.path)
+    if current == file.before:
+        return False
+    if current != file.after:
+        return False if file.in_editor else None
+    await hands.files.replace(file.path, file.before)
+    return True
+
+
+async def _open_runs(hands: Hands) -> Sequence[str]:
+    runs: dict[str, None] = {}
+    for event in await hands.journal.read():
+        if event.kind is EventKind.RUN_STARTED:
+            runs[event.run_id] = None
+        elif event.kind is EventKind.RUN_ENDED:
+            runs.pop(event.run_id, None)
+    return tuple(runs)
+
+
+async def _close_reason(hands: Hands, run_id: str) -> str:
+    applied = [
+        str(event.data.get("checkpointId", ""))
+        for event in await hands.journal.read(run_id)
+        if event.kind is EventKind.APPLY_DONE
+    ]
+    return f"{CRASHED}; what was accepted before stays applied ({', '.join(applied)})" if applied else CRASHED

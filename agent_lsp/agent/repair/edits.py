@@ -1,0 +1,99 @@
+"""Owns the small edit: a piece of text that a template would replace, and the order in which edits are tried."""
+
+import ast
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent_lsp.agent.repair.source import Site, Source, sites, syntax_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Characters `[start, end)` of the file become `text`. `prior` in (0, 1]: how often such a slip is the bug."""
+
+    start: int
+    end: int
+    text: str
+    prior: float
+
+
+Template = Callable[[Site], Iterable[Rewrite]]
+"""One family of slips: all the ways in which the code at a site may have been meant otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallEdit:
+    """One edit to try. `line` is one-based; `score` is suspicion times prior."""
+
+    path: str
+    start: int
+    end: int
+    text: str
+    line: int
+    template: str
+    score: float
+
+    def apply(self, text: str) -> str:
+        """The file's text with the edit in it."""
+        return text[: self.start] + self.text + text[self.end :]
+
+    def shown(self, text: str) -> tuple[str, str]:
+        """The touched lines before and after, without indentation: what a person is told."""
+        first = _line_start(text, self.start)
+        after = self.apply(text)
+        old = text[first : _line_end(text, self.end)]
+        new = after[first : _line_end(after, self.start + len(self.text))]
+        return _squeezed(old), _squeezed(new)
+
+
+def edits_of(source: Source, suspicion: Mapping[int, float], templates: Mapping[str, Template]) -> Sequence[SmallEdit]:
+    """All edits of the statements on suspicious lines, in the order of the file."""
+    found = []
+    for site, (first, last) in sites(source):
+        weight = max((suspicion.get(line, 0.0) for line in range(first, last + 1)), default=0.0)
+        if weight <= 0.0:
+            continue
+        for name, template in templates.items():
+            for rewrite in template(site):
+                line = source.line_of(rewrite.start)
+                score = weight * rewrite.prior
+                found.append(SmallEdit(source.path, rewrite.start, rewrite.end, rewrite.text, line, name, score))
+    return found
+
+
+def in_order(edits: Iterable[SmallEdit]) -> list[SmallEdit]:
+    """The likeliest first; equals in an order that never changes."""
+    return sorted(edits, key=lambda e: (-round(e.score, 9), e.path, e.start, e.end, e.template, e.text))
+
+
+def distinct(edits: Sequence[SmallEdit], texts: Mapping[str, str], seen: set[str]) -> Iterator[SmallEdit]:
+    """Leaves out what does not parse, changes nothing, or gives a tree that was `seen` before; adds to `seen`."""
+    for path in dict.fromkeys(edit.path for edit in edits):
+        seen.add(fingerprint(path, texts[path]) or "")
+    for edit in edits:
+        mark = fingerprint(edit.path, edit.apply(texts[edit.path]))
+        if mark is not None and mark not in seen:
+            seen.add(mark)
+            yield edit
+
+
+def fingerprint(path: str, text: str) -> str | None:
+    """What two texts of a file share when they mean the same to Python; None if it is not Python."""
+    tree = syntax_of(text)
+    if tree is None:
+        return None
+    return hashlib.sha256(f"{path}\0{ast.dump(tree)}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _line_start(text: str, offset: int) -> int:
+    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+
+
+def _line_end(text: str, offset: int) -> int:
+    ends = [place for place in (text.find("\n", offset), text.find("\r", offset)) if place >= 0]
+    return min(ends, default=len(text))
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())

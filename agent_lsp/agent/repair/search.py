@@ -1,0 +1,242 @@
+"""Owns the search: small edits in order of likelihood, each tried on the tests, until the gate says `proven`."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from agent_lsp.agent.engines import StepTask
+from agent_lsp.agent.repair.edits import SmallEdit, distinct, edits_of, in_order
+from agent_lsp.agent.repair.source import parse
+from agent_lsp.agent.repair.survey import Survey
+from agent_lsp.agent.repair.templates.registry import TEMPLATES
+from agent_lsp.agent.validator import Validator
+from agent_lsp.domain.changes import Entry, FileEdit
+from agent_lsp.domain.errors import RunnerUnavailableError
+from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.ports import Clock, SuiteRequest, SuiteRunner
+from agent_lsp.domain.text import decode
+from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport
+
+
+@dataclass(frozen=True, slots=True)
+class RepairOptions:
+    """Limits of one run's search. No try starts after either is reached; the gate has time limits of its own."""
+
+    tries: int = 300
+    wall_clock_s: float = 120.0
+
+
+class TryResult(StrEnum):
+    """How one try ended."""
+
+    STILL_FAILS = "still fails"
+    TIMED_OUT = "timed out"
+    BREAKS_OTHERS = "breaks other tests"
+    REFUSED = "refused by the gate"
+    ACCEPTABLE = "passed, not proven"
+    PROVEN = "proven"
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """An edit that stays. `old` and `new` are the touched lines as they were and as they are."""
+
+    edit: SmallEdit
+    old: str
+    new: str
+    tests: tuple[CaseId, ...]
+    evidence: Evidence
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one run has tried and spent, over all its tries of the step."""
+
+    tries: int = 0
+    spent_s: float = 0.0
+    results: dict[TryResult, int] = field(default_factory=dict)
+    seen: dict[tuple[CaseId, ...], set[str]] = field(default_factory=dict)
+    exhausted: bool = False
+
+    def count(self, result: TryResult) -> None:
+        """Books one try."""
+        self.tries += 1
+        self.results[result] = self.results.get(result, 0) + 1
+
+
+@dataclass(slots=True)
+class Search:
+    """One search in one candidate. The candidate's files are as they were after every try that did not win."""
+
+    task: StepTask
+    survey: Survey
+    runner: SuiteRunner
+    gate: Validator
+    clock: Clock
+    options: RepairOptions
+    ledger: Ledger
+    kept: dict[str, tuple[Entry, Entry]] = field(default_factory=dict)
+
+    async def mend(self, tests: tuple[CaseId, ...]) -> Winner | None:
+        """The first edit that makes all these tests pass and is proven; else the first that the gate accepts."""
+        texts = self._texts()
+        self.ledger.exhausted = False
+        seen = self.ledger.seen.setdefault(tests, set())
+        queue, total = await asyncio.to_thread(self._queue, tests, texts, seen)
+        second: tuple[SmallEdit, Winner] | None = None
+        while not self._spent():
+            edit = await asyncio.to_thread(next, queue, None)
+            if edit is None:
+                self.ledger.exhausted = True
+                break
+            if self.task.desk is not None:
+                await self.task.desk.pause_point()
+                self.task.desk.check_budget()
+            winner = await self._try(edit, texts[edit.path], tests, total)
+            if winner is None:
+                continue
+            if winner.evidence.verdict.decision is Decision.PROVEN:
+                return winner
+            second = second or (edit, winner)
+        if second is None:
+            return None
+        edit, winner = second
+        await self._keep(edit, texts[edit.path])
+        return winner
+
+    def edits(self) -> tuple[FileEdit, ...]:
+        """What the search has kept so far."""
+        return tuple(FileEdit(path, before, after) for path, (before, after) in sorted(self.kept.items()))
+
+    def _queue(
+        self, tests: tuple[CaseId, ...], texts: Mapping[str, str], seen: set[str]
+    ) -> tuple[Iterator[SmallEdit], int]:
+        suspicion = self.survey.suspicion(tests, texts)
+        edits: list[SmallEdit] = []
+        for path, lines in suspicion.items():
+            source = parse(path, texts[path]) if path in texts else None
+            if source is not None:
+                edits += edits_of(source, lines, TEMPLATES)
+        return distinct(in_order(edits), texts, seen), len(edits)
+
+    def _texts(self) -> dict[str, str]:
+        found = dict(self.survey.texts)
+        for path, (_, after) in self.kept.items():
+            decoded = decode(after.content)
+            assert decoded is not None
+            found[path] = decoded.text
+        return found
+
+    async def _try(self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...], total: int) -> Winner | None:
+        started = self.clock.monotonic()
+        old, new = edit.shown(text)
+        limit = min(self.options.tries, self.ledger.tries + total)
+        message = f"Try {self.ledger.tries + 1} of at most {limit}: {edit.path}:{edit.line}, {edit.template}: {new}"
+        self.task.tell(message, self._percentage())
+        before = await self.task.candidate.read(edit.path)
+        kept_before = self.kept.get(edit.path)
+        result, evidence = TryResult.STILL_FAILS, None
+        try:
+            await self._keep(edit, text)
+            result, evidence = await self._judged(tests)
+        finally:
+            self.ledger.spent_s += self.clock.monotonic() - started
+            if result is not TryResult.PROVEN:
+                await self.task.candidate.write(edit.path, before)
+                self.kept.pop(edit.path, None)
+                if kept_before is not None:
+                    self.kept[edit.path] = kept_before
+        self.ledger.count(result)
+        self._journal(edit, (old, new), result, self.clock.monotonic() - started)
+        if evidence is None or not evidence.verdict.decision.acceptable:
+            return None
+        return Winner(edit, old, new, tests, evidence)
+
+    async def _judged(self, tests: tuple[CaseId, ...]) -> tuple[TryResult, Evidence | None]:
+        """Quick looks first: the failing tests, then everything that the first run had; at last the gate."""
+        limit_s = self.survey.timeout_s(tests)
+        report = await self._run(tests, limit_s, fail_fast=True)
+        if not _all_pass(report, tests):
+            return (TryResult.TIMED_OUT if report is not None and report.timed_out else TryResult.STILL_FAILS), None
+        before = self.survey.report
+        if before.passing():
+            everything = await self._run(
+                self.survey.selection, self.survey.timeout_s(list(before.cases)), fail_fast=False
+            )
+            if everything is None or not everything.finished or before.passing() - everything.passing():
+                return TryResult.BREAKS_OTHERS, None
+        goal_tests = tests if all(test in before.cases for test in tests) else ()
+        scope = self.task.goal.scope
+        evidence = await self.gate.validate(
+            self.task.base_tree, self.edits(), goal_tests=goal_tests, scope=scope, on_progress=self._gate_tells
+        )
+        decision = evidence.verdict.decision
+        if decision is Decision.PROVEN:
+            return TryResult.PROVEN, evidence
+        return (TryResult.ACCEPTABLE if decision.acceptable else TryResult.REFUSED), evidence
+
+    async def _run(self, tests: Sequence[str], timeout_s: float, *, fail_fast: bool) -> SuiteReport | None:
+        """None where the edit keeps the tests from starting at all.
+
+        Edited files are watched, since a watched file is compiled from its source: two edits of one size within a
+        second would else run the same byte-code.
+        """
+        try:
+            return await self.runner.run(
+                self.task.candidate, SuiteRequest(tuple(tests), tuple(self.kept), timeout_s, fail_fast)
+            )
+        except RunnerUnavailableError:
+            return None
+
+    async def _keep(self, edit: SmallEdit, text: str) -> None:
+        """Writes the edit into the candidate and into the change."""
+        entry = await self.task.candidate.read(edit.path)
+        assert entry is not None
+        decoded = decode(entry.content)
+        assert decoded is not None
+        after = replace(entry, content=decoded.encode(edit.apply(text)))
+        first = self.kept[edit.path][0] if edit.path in self.kept else entry
+        self.kept[edit.path] = (first, after)
+        await self.task.candidate.write(edit.path, after)
+
+    def _spent(self) -> bool:
+        left = self.task.desk.remaining_s() if self.task.desk is not None else None
+        return (
+            self.ledger.tries >= self.options.tries
+            or self.ledger.spent_s >= self.options.wall_clock_s
+            or (left is not None and left <= 0.0)
+        )
+
+    def _gate_tells(self, message: str, _percentage: float | None) -> None:
+        self.task.tell(message, self._percentage())
+
+    def _percentage(self) -> float:
+        of_tries = self.ledger.tries / max(1, self.options.tries)
+        of_time = self.ledger.spent_s / max(0.001, self.options.wall_clock_s)
+        return min(99.0, 100.0 * max(of_tries, of_time))
+
+    def _journal(self, edit: SmallEdit, lines: tuple[str, str], result: TryResult, duration_s: float) -> None:
+        self.task.journal(
+            EventKind.SEARCH_TRY,
+            {
+                "try": self.ledger.tries,
+                "path": edit.path,
+                "line": edit.line,
+                "template": edit.template,
+                "before": lines[0],
+                "after": lines[1],
+                "score": round(edit.score, 4),
+                "result": result.value,
+                "durationS": round(duration_s, 3),
+            },
+        )
+
+
+def _all_pass(report: SuiteReport | None, tests: Sequence[CaseId]) -> bool:
+    """Each test passed, or every test of a file that could not be collected before."""
+    if report is None or not report.finished or report.collection_errors or report.failing():
+        return False
+    passing = report.passing()
+    return all(test in passing or any(case.startswith(test + "::") for case in passing) for test in tests)

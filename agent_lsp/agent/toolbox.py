@@ -1,0 +1,112 @@
+"""Owns the one way a model's call reaches a tool: validated, decided by policy, journalled, run, answered as text."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agent_lsp.agent.engines import Record
+from agent_lsp.agent.findings import shortened
+from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
+from agent_lsp.domain.conversation import ToolCall, ToolResult, ToolSpec
+from agent_lsp.domain.errors import AgentLspError, ToolError
+from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.policy import Effect, Ruling, decide_tool
+from agent_lsp.domain.ports import SandboxKind
+
+logger = logging.getLogger(__name__)
+
+MOST_RESULT_CHARACTERS: Final = 80_000
+MOST_JOURNALLED_CHARACTERS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How one call went. `trouble` is a failure or an effect that was not the wished one; `ends` ends the phase."""
+
+    result: ToolResult
+    trouble: bool
+    changed: bool = False
+    ends: Any = None
+
+
+class Toolbox:
+    """The tools of one phase, with what they work with."""
+
+    def __init__(
+        self, tools: Sequence[Tool[Any]], bench: Bench, record: Record, *, commands_without_sandbox: bool = False
+    ) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._bench, self._record = bench, record
+        self._commands_without_sandbox = commands_without_sandbox
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What is offered to the model."""
+        return tuple(tool.spec() for tool in self._tools.values())
+
+    async def serve(self, call: ToolCall) -> Served:
+        """Answers one call. Raises OperatorError where no answer to the model could mend it; see `_run`."""
+        self._record(EventKind.TOOL_CALLED, {"call": call.id, "tool": call.name, "input": _clipped(call.input)})
+        tool = self._tools.get(call.name)
+        try:
+            if tool is None:
+                raise ToolError(f"There is no tool {call.name} here. These are: {', '.join(self._tools)}.")
+            given = _validated(tool, call.input)
+            self._decide(tool)
+            answer = await self._run(tool, given)
+        except ToolError as error:
+            text = f"{error.message} {error.hint}".strip()
+            served = Served(ToolResult(call.id, shortened(text, MOST_RESULT_CHARACTERS), failed=True), trouble=True)
+        else:
+            assert tool is not None
+            result = ToolResult(call.id, shortened(answer.text, MOST_RESULT_CHARACTERS))
+            served = Served(result, answer.trouble, tool.effect is Effect.EDIT, answer.ends)
+        text = shortened(served.result.text, MOST_JOURNALLED_CHARACTERS)
+        self._record(
+            EventKind.TOOL_ANSWERED,
+            {"call": call.id, "tool": call.name, "failed": served.result.failed, "text": text},
+        )
+        return served
+
+    async def _run(self, tool: Tool[Any], given: ToolInput) -> Answer:
+        """The handler boundary: what a tool did not foresee is the model's to work around, and in the log."""
+        try:
+            return await tool.run(given, self._bench)
+        except AgentLspError:
+            raise
+        except Exception as error:
+            logger.exception("the tool %s failed", tool.name)
+            raise ToolError(f"{tool.name} failed: {type(error).__name__}: {error}. Try another way.") from error
+
+    def _decide(self, tool: Tool[Any]) -> None:
+        sandboxed = self._bench.candidate.kind is not SandboxKind.CLONE
+        allowed_without = self._commands_without_sandbox
+        decision = decide_tool(tool.effect, sandboxed=sandboxed, commands_without_sandbox=allowed_without)
+        self._record(
+            EventKind.POLICY,
+            {"tool": tool.name, "effect": tool.effect.value, "ruling": decision.ruling.value, "rule": decision.rule},
+        )
+        if decision.ruling is not Ruling.ALLOW:
+            raise ToolError(f"{tool.name} is not allowed: {decision.rule}. Go on without it.")
+
+
+def _validated(tool: Tool[Any], given: Mapping[str, Any]) -> ToolInput:
+    try:
+        checked: ToolInput = tool.input_model.model_validate(dict(given))
+    except ValidationError as error:
+        rows = [f"{'.'.join(map(str, row['loc'])) or 'input'}: {row['msg']}" for row in error.errors()[:8]]
+        schema = json.dumps(tool.spec().input_schema.get("properties", {}), separators=(",", ":"))
+        raise ToolError(
+            f"The input of {tool.name} has a wrong shape. {'; '.join(rows)}. Its properties are {shortened(schema, 3000)}"
+        ) from error
+    return checked
+
+
+def _clipped(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        str(key): shortened(value, MOST_JOURNALLED_CHARACTERS) if isinstance(value, str) else value
+        for key, value in given.items()
+    }

@@ -1,0 +1,213 @@
+"""Owns `agent-lsp run`: the runtime with a terminal for an edge."""
+
+import asyncio
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.syntax import Syntax
+
+from agent_lsp.app.runtime import Runtime, open_runtime
+from agent_lsp.app.verdict_text import verdict_text
+from agent_lsp.domain.errors import AgentLspError, UserError
+from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome
+
+EXIT_DONE: Final = 0
+EXIT_NOT_ACCEPTABLE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CANCELLED: Final = 130
+
+_WAITS_FOR_REVIEW: Final = frozenset({"proposed", "failed", "cancelled", "discarded", "applied"})
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalRequest:
+    """What the command line asked for."""
+
+    root: Path
+    goal: str
+    json: bool = False
+    apply: bool = False
+    mode: str = "auto"
+    tests: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
+
+
+class NoBuffers:
+    """An editor with nothing open: every file is on disk."""
+
+    async def buffers(self) -> Sequence[Buffer]:
+        return ()
+
+    async def edit(self, change: BufferChange) -> BufferOutcome:
+        return BufferOutcome(False, reason=f"{change.path} is not open in a terminal")
+
+
+def run_in_terminal(request: TerminalRequest) -> int:
+    """Runs one goal and gives the exit status of PROTOCOL.md section 1."""
+    if not request.root.is_dir():
+        print(f"agent-lsp run: {request.root} is not a folder; name the workspace with --root", file=sys.stderr)
+        return EXIT_USAGE
+    if not request.goal.strip():
+        print("agent-lsp run: the goal is empty; say in a sentence what should be true afterwards", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        return asyncio.run(_TerminalRun(request).run())
+    except UserError as error:
+        print(f"agent-lsp run: {error.message}\n{error.hint}".rstrip(), file=sys.stderr)
+        return EXIT_USAGE
+    except AgentLspError as error:
+        print(f"agent-lsp run: {error.message}\n{error.hint}".rstrip(), file=sys.stderr)
+        return EXIT_NOT_ACCEPTABLE
+
+
+class _TerminalRun:
+    def __init__(self, request: TerminalRequest) -> None:
+        self.request = request
+        self.console = Console(stderr=request.json, highlight=False)
+        self.progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=self.console,
+            disable=request.json or not self.console.is_terminal,
+        )  # fmt: skip
+        self.bar = self.progress.add_task("starting", total=None)
+        self.run_id = "r_" + secrets.token_hex(6)
+        self.state = ""
+        self.message = ""
+        self.proposal_id = ""
+        self.cancelled = False
+        self.settled = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.question: Mapping[str, Any] = {}
+
+    async def run(self) -> int:
+        runtime = await open_runtime(self.request.root, publish=self._hear, editor=NoBuffers(), process="run")
+        loop = asyncio.get_running_loop()
+        cancels = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, cancels.set)
+        work = asyncio.create_task(self._work(runtime))
+        watch = asyncio.create_task(cancels.wait())
+        try:
+            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                self.cancelled = True
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                self.console.print("cancelled; nothing was changed")
+                return EXIT_CANCELLED
+            return work.result()
+        finally:
+            watch.cancel()
+            self.progress.stop()
+            await runtime.close()
+
+    async def _work(self, runtime: Runtime) -> int:
+        asked = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
+        asked |= {"tests": list(self.request.tests), "scope": list(self.request.scope)}
+        self.progress.start()
+        await runtime.call("run", asked)
+        while not self.settled.is_set():
+            await self._until_something_waits()
+            if not self.settled.is_set():
+                await self._ask_person(runtime)
+        self.progress.stop()
+        return await self._conclude(runtime)
+
+    async def _until_something_waits(self) -> None:
+        waits = [asyncio.create_task(self.settled.wait()), asyncio.create_task(self.waiting.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+
+    async def _ask_person(self, runtime: Runtime) -> None:
+        self.waiting.clear()
+        self.progress.stop()
+        if self.question:
+            question, self.question = self.question, {}
+            answer = await self._read_line(f"{question['question']} {' / '.join(question['options'])}\n> ")
+            await runtime.call("answer", {"runId": self.run_id, "answer": answer})
+        else:
+            answer = await self._read_line("Carry out this plan? [y]es, or what to change: ")
+            if answer.strip().lower() in ("", "y", "yes"):
+                await runtime.call("plan_approve", {"runId": self.run_id})
+            else:
+                feedback = "" if answer.strip().lower() in ("n", "no") else answer
+                await runtime.call("plan_reject", {"runId": self.run_id, "feedback": feedback})
+        self.progress.start()
+
+    async def _read_line(self, prompt: str) -> str:
+        self.console.print(prompt, end="")
+        line = await asyncio.to_thread(sys.stdin.readline)
+        if not line:
+            raise UserError("The run asks something and there is nobody to answer.", hint="Use --mode auto.")
+        return line.rstrip("\n")
+
+    async def _conclude(self, runtime: Runtime) -> int:
+        if not self.proposal_id:
+            self.console.print(f"{self.state}: {self.message}")
+            return EXIT_CANCELLED if self.state == "cancelled" else EXIT_NOT_ACCEPTABLE
+        proposal = await runtime.call("proposal", {"proposalId": self.proposal_id})
+        verdict = proposal["verdict"]
+        if not self.request.json:
+            self._show(proposal)
+        if self.request.apply:
+            return await self._apply(runtime)
+        acceptable = self.state == "proposed" and verdict["decision"] in ("proven", "passed")
+        return EXIT_DONE if acceptable else EXIT_NOT_ACCEPTABLE
+
+    async def _apply(self, runtime: Runtime) -> int:
+        answer = await runtime.call("apply", {"proposalId": self.proposal_id})
+        if answer["applied"]:
+            self.console.print(f"applied; undo with the checkpoint {answer.get('checkpointId', '')}")
+            return EXIT_DONE
+        self.console.print(f"not applied: {answer.get('reason', '')}")
+        return EXIT_NOT_ACCEPTABLE
+
+    def _show(self, proposal: Mapping[str, Any]) -> None:
+        verdict = proposal["verdict"]
+        self.console.print(proposal["summary"])
+        if self.console.is_terminal:
+            self.console.print(Syntax(proposal["diff"], "diff", background_color="default"))
+        else:
+            print(proposal["diff"], end="")
+        self.console.print(Panel(verdict_text(verdict), title=f"verdict: {verdict['decision']}", title_align="left"))
+
+    def _hear(self, event: str, data: Mapping[str, Any]) -> None:
+        if self.request.json:
+            print(json.dumps({"event": event, **data}), flush=True)
+        if event == "run" and data["runId"] == self.run_id:
+            self._take_state(data)
+        elif event == "proposal":
+            self.proposal_id = data["proposalId"]
+        elif event == "plan" and not self.request.json:
+            for number, step in enumerate(data["steps"], 1):
+                self.console.print(f"{number}. {step['title']}  [{step['state']}]", markup=False)
+        elif event == "blocked":
+            self.question = data
+            self.waiting.set()
+        elif event == "progress":
+            self.progress.update(
+                self.bar, description=str(data["message"])[:70], completed=data.get("percentage"), total=100
+            )
+        elif event == "message" and not self.request.json:
+            self.console.print(str(data["text"]), markup=False)
+
+    def _take_state(self, data: Mapping[str, Any]) -> None:
+        changed = data["state"] != self.state
+        self.state, self.message = data["state"], data.get("message", "")
+        if changed and not self.request.json and not self.console.is_terminal:
+            print(f"{self.state} {self.message}".rstrip(), flush=True)
+        if self.state == "awaiting_approval":
+            self.waiting.set()
+        elif self.state in _WAITS_FOR_REVIEW:
+            self.settled.set()

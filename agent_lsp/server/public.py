@@ -1,0 +1,114 @@
+"""Owns the public face of proposals and verdicts: the link's paths and lines as URIs and ranges, and their titles."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent_lsp.domain.text import split_lines
+from agent_lsp.server.board import Card, Json
+from agent_lsp.server.positions import content_of, units_of
+from agent_lsp.server.session import Desk, Session
+
+_TITLE_CHARS = 60
+
+
+def public_verdict(session: Session, desk: Desk, verdict: Mapping[str, Any] | None) -> Json:
+    """PROTOCOL.md section 4, with `uri` in `unrunLines`."""
+    if not verdict:
+        return {"decision": "not_run", "reasons": ["The tests have not run on this change yet."]}
+    rows = [
+        {"uri": session.uri(desk, str(row.get("path"))), "line": row.get("line")}
+        for row in verdict.get("unrunLines", ())
+        if isinstance(row, Mapping)
+    ]
+    return {**verdict, "unrunLines": rows}
+
+
+def public_proposal(session: Session, desk: Desk, card: Card) -> Json:
+    """PROTOCOL.md section 4. Ranges are in the base, in the client's units."""
+    answer: Json = {
+        "proposalId": card.id,
+        "runId": card.run_id,
+        "summary": card.data.get("summary", ""),
+        "stale": card.stale,
+        "files": [_public_file(session, desk, row) for row in card.files],
+        "diff": card.data.get("diff", ""),
+        "verdict": public_verdict(session, desk, card.verdict),
+    }
+    if card.data.get("checkpointId"):
+        answer["checkpointId"] = card.data["checkpointId"]
+    return answer
+
+
+def _public_file(session: Session, desk: Desk, row: Mapping[str, Any]) -> Json:
+    old_path = row.get("oldPath")
+    return {
+        "uri": session.uri(desk, str(row.get("path"))),
+        "kind": row.get("kind"),
+        "oldUri": session.uri(desk, old_path) if isinstance(old_path, str) else None,
+        "baseVersion": row.get("baseVersion"),
+        "baseSha256": row.get("baseSha256"),
+        "hunks": [_public_hunk(session, hunk) for hunk in row.get("hunks", ())],
+    }
+
+
+def _public_hunk(session: Session, hunk: Mapping[str, Any]) -> Json:
+    start, end, old = int(hunk["startLine"]), int(hunk["endLine"]), str(hunk.get("oldText", ""))
+    stop = {"line": end, "character": 0}
+    if end > start and not old.endswith(("\n", "\r")):
+        last = (split_lines(old) or [""])[-1]
+        stop = {"line": end - 1, "character": units_of(content_of(last), session.traits.encoding)}
+    return {
+        "id": hunk["id"],
+        "range": {"start": {"line": start, "character": 0}, "end": stop},
+        "oldText": old,
+        "newText": hunk.get("newText", ""),
+        "class": hunk.get("class", "source"),
+    }
+
+
+def verdict_title(card: Card) -> str:
+    """One line for a lens or an action, as domain.verdict.Verdict.title spells it, with staleness first."""
+    verdict = card.verdict
+    decision = verdict.get("decision", "not_run")
+    if card.stale:
+        return "stale: the files changed since the tests ran"
+    if decision == "not_run":
+        return "not tested"
+    parts = [f"{len(verdict.get('fixed', ()))} fixed", f"{len(verdict.get('broken', ()))} broken"]
+    if verdict.get("stillFailing"):
+        parts.append(f"{len(verdict['stillFailing'])} as before")
+    untested = ", untested" if decision == "undecided" else ""
+    return f"{decision}{untested}: {', '.join(parts)}"
+
+
+def refusal(card: Card, state: str) -> str | None:
+    """Why the proposal cannot be accepted now; None if it can."""
+    if not card.open:
+        return "This proposal is closed."
+    if state in ("applying", "validating"):
+        return f"Its run is {state}; wait until that is over."
+    if card.stale:
+        return "Files changed since the tests ran; it is tested again when you pause."
+    if not card.acceptable:
+        reasons = card.verdict.get("reasons") or ()
+        detail = f" {reasons[0]}" if reasons else ""
+        return f"The tests do not allow it ({card.verdict.get('decision', 'not_run')}).{detail}"
+    return None
+
+
+def hunk_title(hunk: Mapping[str, Any]) -> str:
+    """What one hunk does, in a few words of its own text."""
+    new, old = _first_line(hunk.get("newText")), _first_line(hunk.get("oldText"))
+    if new:
+        return f"`{shorten(new)}`"
+    return f"remove `{shorten(old)}`" if old else "this file"
+
+
+def shorten(text: str, limit: int = _TITLE_CHARS) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _first_line(text: Any) -> str:
+    return next((line.strip() for line in str(text or "").splitlines() if line.strip()), "")

@@ -1,0 +1,184 @@
+"""Owns the masking of secrets in text: one quick look clears most lines, the rest are searched closely.
+
+Three nets, in this order: the values of secret-looking environment variables, patterns of our own, and the
+detectors of detect-secrets. Its entropy detectors are left out (they flag `compute(1,2)`), and so is its
+detector of public addresses (an address is no secret, and a version number looks like one).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+MASK: Final = "***"
+MIN_VALUE_LENGTH: Final = 8
+"""Shorter values of environment variables are words that stand everywhere."""
+
+_MIN_FOUND_LENGTH: Final = 4
+_WINDOW_CHARS: Final = 2_000
+_OVERLAP_CHARS: Final = 200
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+
+_TRIGGERS: Final = (
+    "key", "token", "secret", "pass", "pwd", "auth", "bearer", "credential", "cookie", "contrase",
+    "://", "-----begin", "private", "sk-", "sk_", "rk_", "eyj", "akc", "xox", "sg.", "hooks.slack", "aws", "pypi-",
+)  # fmt: skip
+_LONG_TOKEN = re.compile(r"[A-Za-z0-9_\-+=]{20,}")
+
+_KEY_BLOCK = re.compile(
+    r"(-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----)"
+    r"(?:(?:(?!-----BEGIN ).){0,20000}?-----END (?P=kind)-----|[A-Za-z0-9+/=\\\s]*)",
+    re.DOTALL,
+)
+_NAME = (
+    r"[\w.\-]{0,40}(?:api_?-?key|access_?-?key|private_?-?key|secret_?-?key|auth_?-?key|account_?-?key|client_?-?secret"
+    r"|password|passwd|passphrase|pwd|secret|token|credentials?)[\w\-]{0,20}"
+)
+_ASSIGNED = re.compile(
+    rf"(?P<lead>\b{_NAME}['\"\\]{{0,3}}\]?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}[rbf]?)"
+    rf"(?:(?P<quote>\\?[\"'`])(?P<quoted>(?:(?!(?P=quote)).){{1,2000}})(?P=quote)|(?P<bare>[^\s\"'`,;&)\]}}<>]{{3,2000}}))",
+    re.IGNORECASE,
+)
+_FLAG = re.compile(
+    r"(?P<lead>--?(?:api-?key|token|password|passwd|secret|auth-token|access-token)[ =])(?P<bare>[^\s\"']{3,2000})",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"(?P<lead>\b(?:proxy-)?authorization['\"\\]{0,3}\s{0,4}[:=]\s{0,4}['\"\\bB]{0,3}(?:(?:bearer|basic|token|digest|negotiate)\s{1,4})?"
+    r"|\b(?:x-api-key|x-auth-token|private-token|(?:set-)?cookie)['\"\\]{0,3}\s{0,4}[:,=]\s{0,4}['\"\\bB]{0,3})"
+    r"(?P<bare>[^\s\"'\\,]{3,4000})",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(?P<lead>\bbearer\s{1,4})(?P<bare>[A-Za-z0-9._~+/\-]{8,4000}=*)", re.IGNORECASE)
+_URL_LOGIN = re.compile(
+    r"(?P<lead>\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@'\"]{0,200}:)(?P<bare>[^\s/@'\"]{1,500})(?=@)", re.IGNORECASE
+)
+_URL_USER = re.compile(r"(?P<lead>\bhttps?://)(?P<bare>[A-Za-z0-9_\-]{16,500})(?=@)", re.IGNORECASE)
+_SHAPED = re.compile(
+    r"\b(?P<lead>sk-ant-|sk-proj-|sk-or-|sk-|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|glpat-|xox[abposr]-|hf_|AIza|npm_|pypi-|"
+    r"(?:sk|rk|pk)_(?:live|test)_|AKIA|ASIA|ABIA|ACCA)(?P<bare>[A-Za-z0-9_\-]{12,1000})"
+)
+_JWT = re.compile(r"(?P<lead>\beyJ)(?P<bare>[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]{4,8000}(?:\.[A-Za-z0-9_\-]*)?)")
+_PATTERNS: Final = (_HEADER, _BEARER, _URL_LOGIN, _URL_USER, _SHAPED, _JWT, _ASSIGNED, _FLAG)
+
+_PLAIN_WORD = re.compile(
+    r"(?:none|null|true|false|str|int|bytes|bool|float|any|optional\S*|self|cls|\*+|\.\.\.|<\S*|\{\S*|\$\S*|%\S*|os\.\S*|"
+    r"(?:len|int|str|get\w*|load\w*|self\.|settings\.|config\.|args\.|request\.)\S*|\d{1,12})",
+    re.IGNORECASE,
+)
+"""Right-hand sides that are code or counts and hold no secret: `token=None`, `tokens: int`, `max_tokens=16000`."""
+
+
+class _Detector(Protocol):
+    """The part of a detect-secrets plugin that is used."""
+
+    def analyze_string(self, string: str) -> Iterable[str]: ...
+
+
+_DETECTORS: Final = {
+    "artifactory": "ArtifactoryDetector",
+    "aws": "AWSKeyDetector",
+    "azure_storage_key": "AzureStorageKeyDetector",
+    "basic_auth": "BasicAuthDetector",
+    "cloudant": "CloudantDetector",
+    "discord": "DiscordBotTokenDetector",
+    "github_token": "GitHubTokenDetector",
+    "gitlab_token": "GitLabTokenDetector",
+    "ibm_cloud_iam": "IbmCloudIamDetector",
+    "ibm_cos_hmac": "IbmCosHmacDetector",
+    "jwt": "JwtTokenDetector",
+    "keyword": "KeywordDetector",
+    "mailchimp": "MailchimpDetector",
+    "npm": "NpmDetector",
+    "openai": "OpenAIDetector",
+    "pypi_token": "PypiTokenDetector",
+    "sendgrid": "SendGridDetector",
+    "slack": "SlackDetector",
+    "softlayer": "SoftlayerDetector",
+    "square_oauth": "SquareOAuthDetector",
+    "stripe": "StripeDetector",
+    "telegram_token": "TelegramBotTokenDetector",
+    "twilio": "TwilioKeyDetector",
+}
+"""Module and class of each detector that is used."""
+
+
+class Redactor:
+    """Masks secrets. Safe to use from one thread at a time; loads detect-secrets when a line first looks suspicious."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._known = _known_values(environ)
+        self._detectors: Sequence[_Detector] | None = None
+
+    def mask(self, text: str) -> str:
+        """The text with every secret replaced by `***`. Only a private key takes its line ends with it."""
+        for value in self._known:
+            if value in text:
+                text = text.replace(value, MASK)
+        if not suspicious(text):
+            return text
+        text = _KEY_BLOCK.sub(rf"\1{MASK}", text)
+        return "".join(self._mask_line(line) for line in text.splitlines(keepends=True))
+
+    def _mask_line(self, line: str) -> str:
+        if not suspicious(line):
+            return line
+        for pattern in _PATTERNS:
+            line = pattern.sub(_replacement, line)
+        for secret in self._found_by_detectors(line):
+            line = line.replace(secret, MASK)
+        return line
+
+    def _found_by_detectors(self, line: str) -> list[str]:
+        if self._detectors is None:
+            self._detectors = _load_detectors()
+        found: set[str] = set()
+        for start in range(0, max(len(line), 1), _WINDOW_CHARS - _OVERLAP_CHARS):
+            window = line[start : start + _WINDOW_CHARS]
+            if not suspicious(window):
+                continue
+            for detector in self._detectors:
+                found.update(detector.analyze_string(window))
+        clean = (secret for secret in found if len(secret) >= _MIN_FOUND_LENGTH and MASK not in secret)
+        return sorted((s for s in clean if not _PLAIN_WORD.fullmatch(s)), key=len, reverse=True)
+
+
+def suspicious(text: str) -> bool:
+    """The quick look: whether any net could catch something here. False for most lines of a log."""
+    lowered = text.lower()
+    if any(trigger in lowered for trigger in _TRIGGERS):
+        return True
+    return any(any(char.isdigit() for char in match.group()) for match in _LONG_TOKEN.finditer(text))
+
+
+def _replacement(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    quoted = groups.get("quoted")
+    if quoted is not None:
+        return f"{groups['lead']}{groups['quote']}{MASK}{groups['quote']}"
+    if _PLAIN_WORD.fullmatch(groups["bare"]):
+        return match.group()
+    return f"{groups['lead']}{MASK}"
+
+
+def _known_values(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Secret values of the environment and the forms in which they get printed, longest first."""
+    forms: set[str] = set()
+    for name, raw in environ.items():
+        value = raw.strip()
+        if not _SECRET_NAME.search(name) or len(value) < MIN_VALUE_LENGTH:
+            continue
+        forms |= {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
+        forms |= {line for line in value.splitlines() if len(line) >= 3 * MIN_VALUE_LENGTH}
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _load_detectors() -> Sequence[_Detector]:
+    from importlib import import_module
+
+    made: list[Any] = []
+    for module, name in _DETECTORS.items():
+        made.append(getattr(import_module(f"detect_secrets.plugins.{module}"), name)())
+    return made

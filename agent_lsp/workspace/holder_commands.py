@@ -1,0 +1,246 @@
+"""Owns the commands that run inside a candidate: their processes, output, time-outs and ends. Holder only."""
+
+import base64
+import ctypes
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_S = 0.2
+
+
+class NotStarted(Exception):
+    """A program could not be started."""
+
+
+class _Running:
+    """One command: its process group, what it has written, and until when it may run."""
+
+    def __init__(self, message: dict[str, Any], pid: int, out: int) -> None:
+        self.id, self.pid, self.out = message["id"], pid, out
+        self.half = max(1, message["limit"] // 2)
+        self.began_s = time.monotonic()
+        self.until_s = self.began_s + message["timeout_s"]
+        self.timed_out = False
+        self.head, self.tail, self.dropped = bytearray(), bytearray(), 0
+
+    def add(self, chunk: bytes) -> None:
+        room = max(0, self.half - len(self.head))
+        self.head += chunk[:room]
+        self.tail += chunk[room:]
+        if len(self.tail) > 2 * self.half:
+            self.trim()
+
+    def trim(self) -> None:
+        extra = len(self.tail) - self.half
+        if extra > 0:
+            del self.tail[:extra]
+            self.dropped += extra
+
+    def output(self) -> bytes:
+        self.trim()
+        if not self.dropped:
+            return bytes(self.head + self.tail)
+        return b"%b\n[... %d bytes left out ...]\n%b" % (self.head, self.dropped, self.tail)
+
+    def kill_group(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return
+
+
+class Commands:
+    """All commands of one candidate. `reply` sends a message to whoever asked."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector, config: dict[str, Any], reply: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._selector, self._reply = selector, reply
+        self._root, self._env = config["root"], config["env"]
+        self._dies_with_holder = not config["wrapped"] and config["namespaces"] is None
+        self._running: dict[int, _Running] = {}
+
+    def start(self, message: dict[str, Any], cwd: str) -> None:
+        """Starts a command; the reply follows when it has ended. Raises NotStarted."""
+        out, into = os.pipe()
+        trouble, trouble_into = os.pipe()
+        source = _input_file(message.get("stdin"))
+        env = {**self._env, **message["env"]}
+        folder = os.path.join(self._root, cwd)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become(message, (source, into), folder, env)
+            except BaseException as error:  # noqa: BLE001 - a forked child must not return
+                os.write(trouble_into, str(getattr(error, "strerror", None) or error).encode()[:1000])
+            os._exit(127)
+        for fd in (into, trouble_into, source):
+            os.close(fd)
+        text = os.read(trouble, 4096).decode(errors="replace")
+        os.close(trouble)
+        if text:
+            os.close(out)
+            os.waitpid(pid, 0)
+            raise NotStarted(f"could not start {message['argv'][0]}: {text}")
+        os.set_blocking(out, False)
+        self._running[pid] = _Running(message, pid, out)
+        self._selector.register(out, selectors.EVENT_READ, lambda _fd: self._output(pid))
+
+    def _become(self, message: dict[str, Any], files: tuple[int, int], folder: str, env: dict[str, str]) -> None:
+        os.setsid()
+        if self._dies_with_holder and sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(files[0], 0)
+        os.dup2(files[1], 1)
+        if message.get("quiet"):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        else:
+            os.dup2(files[1], 2)
+        os.chdir(folder)
+        os.execvpe(message["argv"][0], message["argv"], {**env, "PWD": folder})
+
+    def _output(self, pid: int) -> bool:
+        """Reads what there is; False at the end."""
+        running = self._running[pid]
+        if running.out < 0:
+            return False
+        try:
+            chunk = os.read(running.out, 1 << 16)
+        except BlockingIOError:
+            return False
+        if chunk:
+            running.add(chunk)
+            return True
+        self._close_output(running)
+        return False
+
+    def _close_output(self, running: _Running) -> None:
+        if running.out >= 0:
+            self._selector.unregister(running.out)
+            os.close(running.out)
+            running.out = -1
+
+    def reap(self) -> None:
+        """Collects every process that has ended, orphans included, and answers for commands."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            running = self._running.get(pid)
+            if running is None:
+                continue
+            running.kill_group()
+            began_s = time.monotonic()
+            while self._output(pid) and time.monotonic() - began_s < _GRACE_S:
+                pass
+            self._close_output(running)
+            del self._running[pid]
+            self._answer(running, os.waitstatus_to_exitcode(status))
+
+    def _answer(self, running: _Running, status: int) -> None:
+        result = {
+            "status": None if running.timed_out else status,
+            "timed_out": running.timed_out,
+            "duration_s": time.monotonic() - running.began_s,
+            "output": base64.b64encode(running.output()).decode("ascii"),
+        }
+        self._reply({"id": running.id, "result": result})
+
+    def wait_s(self) -> float | None:
+        """Seconds until the next time-out."""
+        times = [running.until_s for running in self._running.values() if not running.timed_out]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def expire(self) -> None:
+        """Kills the group of every command whose time is over."""
+        for running in self._running.values():
+            if not running.timed_out and time.monotonic() >= running.until_s:
+                running.timed_out = True
+                running.kill_group()
+
+    def kill(self, command_id: int) -> None:
+        """Kills one command by the id of its request; its answer follows as usual."""
+        for running in self._running.values():
+            if running.id == command_id:
+                running.kill_group()
+
+    def kill_everything(self) -> None:
+        """Kills commands and every descendant. In a namespace the end of the holder does the rest."""
+        for running in self._running.values():
+            running.kill_group()
+        if not self._dies_with_holder:
+            return
+        for _ in range(50):
+            children = _descendants(os.getpid())
+            for pid in children:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self._reap_quietly()
+            if not children:
+                return
+            time.sleep(0.002)
+
+    def _reap_quietly(self) -> None:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+
+
+def _input_file(text: str | None) -> int:
+    if text is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    reading, writing = os.pipe()
+    data = base64.b64decode(text)
+    if len(data) <= 4096:
+        os.write(writing, data)
+        os.close(writing)
+        return reading
+    os.close(reading)
+    os.close(writing)
+    import tempfile
+
+    handle, name = tempfile.mkstemp()
+    os.unlink(name)
+    while data:
+        data = data[os.write(handle, data) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+def _descendants(top: int) -> list[int]:
+    """Processes below a process, as /proc tells; empty where there is no /proc."""
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    parents: dict[int, int] = {}
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rsplit(b")", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        if fields[0] not in (b"Z", b"X"):
+            parents[pid] = int(fields[1])
+    found, grew = {top}, True
+    while grew:
+        new = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= new
+        grew = bool(new)
+    return sorted(found - {top})

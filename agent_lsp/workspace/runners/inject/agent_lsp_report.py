@@ -1,0 +1,151 @@
+"""Owns what pytest tells of a run: ids from the workspace's root, phases, outcomes, places. PYTEST_DONT_REWRITE.
+
+Needs pytest 6 or newer, on Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from agent_lsp_record import Recorder, shorten  # type: ignore[import-not-found]
+
+RECORDER: Recorder = None
+"""Set by agent_lsp_start before pytest begins."""
+
+_PHASES: list[Any] = []
+
+_OFF = {
+    "no_cov": True,
+    "numprocesses": None,
+    "dist": "no",
+    "tx": [],
+    "forked": False,
+    "lf": False,
+    "failedfirst": False,
+    "newfirst": False,
+    "stepwise": False,
+    "usepdb": False,
+    "trace": False,
+    "xmlpath": None,
+    "htmlpath": None,
+    "continue_on_collection_errors": True,
+}
+"""Options of the project that would hide tests, stop early, leave this process or write reports into the workspace."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_load_initial_conftests(early_config: Any) -> Any:
+    _set_options(early_config.known_args_namespace)
+    yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: Any) -> None:
+    _set_options(config.option)
+    config.option.maxfail = 1 if RECORDER.fail_fast else 0
+    if getattr(config.option, "tbstyle", "auto") in ("auto", "no", "line"):
+        config.option.tbstyle = "short"
+    root = str(getattr(config, "rootpath", None) or config.rootdir)
+    RECORDER.report.write("framework", name="pytest", version=pytest.__version__, rootdir=root)
+
+
+def _set_options(options: Any) -> None:
+    for name, value in _OFF.items():
+        if hasattr(options, name):
+            setattr(options, name, value)
+
+
+def case_id(item: Any) -> str:
+    """pytest's id, with its path from the workspace's root."""
+    _, mark, rest = item.nodeid.partition("::")
+    path = RECORDER.relative(getattr(item, "path", None) or item.fspath)
+    return path + mark + rest if path else str(item.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    if RECORDER.tests:
+        items[:] = [item for item in items if RECORDER.wanted(case_id(item))]
+
+
+def pytest_deselected(items: list[Any]) -> None:
+    RECORDER.report.write("deselected", ids=[case_id(item) for item in items])
+
+
+def pytest_collection_finish(session: Any) -> None:
+    RECORDER.collect([case_id(item) for item in session.items])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: Any) -> Any:
+    outcome = yield
+    report = outcome.get_result()
+    if report.outcome != "passed":
+        path = RECORDER.relative(getattr(collector, "path", None) or collector.fspath)
+        text = shorten(str(getattr(report, "longreprtext", "") or report.longrepr))
+        RECORDER.report.write("uncollected", id=path or collector.nodeid, outcome=report.outcome, message=text)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: Any) -> Any:
+    name = case_id(item)
+    _PHASES.clear()
+    RECORDER.begin(name)
+    yield
+    phases = [report for report in _PHASES if report.outcome != "rerun"]
+    worst = next((report for report in phases if report.outcome == "failed"), None)
+    place = worst or (phases[-1] if phases else None)
+    path, line = _place(place, item)
+    RECORDER.end(
+        name,
+        _outcome(phases),
+        message=_message(place),
+        path=path,
+        line=line,
+        seconds=sum(getattr(report, "duration", 0.0) for report in phases),
+        phases={report.when: report.outcome for report in phases},
+    )
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    _PHASES.append(report)
+
+
+def _outcome(phases: list[Any]) -> str:
+    called = [report for report in phases if report.when == "call"]
+    if any(report.outcome == "failed" for report in phases if report.when != "call"):
+        return "error"
+    if any(report.outcome == "failed" for report in called):
+        return "failed"
+    skipped = [report for report in phases if report.outcome == "skipped"]
+    if any(hasattr(report, "wasxfail") for report in skipped):
+        return "xfailed"
+    if not called or any(report.when == "setup" for report in skipped):
+        return "skipped" if skipped else "error"
+    if called and all(report.outcome == "skipped" for report in called):
+        return "skipped"
+    return "xpassed" if any(hasattr(report, "wasxfail") for report in called) else "passed"
+
+
+def _message(report: Any) -> str:
+    if report is None:
+        return "pytest told nothing of this test."
+    if report.outcome == "failed":
+        return str(shorten(report.longreprtext or str(report.longrepr)))
+    if report.outcome == "skipped":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
+        return str(shorten(str(reason)))
+    return ""
+
+
+def _place(report: Any, item: Any) -> tuple[str, int | None]:
+    """Where it failed, else where the test stands; zero-based, as pytest's own locations are."""
+    crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
+    if crash is not None and RECORDER.relative(crash.path):
+        return RECORDER.relative(crash.path), max(0, crash.lineno - 1)
+    return RECORDER.relative(getattr(item, "path", None) or item.fspath), item.location[1]
+
+
+def pytest_sessionfinish(session: Any) -> None:
+    RECORDER.stopped = str(session.shouldfail or session.shouldstop or "")

@@ -1,0 +1,43 @@
+"""Owns the start of a test process: `agent_lsp_start.py CONFIG [ARGUMENTS]` runs the tests as `python -m` would.
+
+The folder of this file never stays on `sys.path`, and the environment is left alone, so processes that the tests start
+see nothing of it. Only this file writes the report's end marker, after the test framework has come to its own end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+
+
+def main() -> None:
+    """Ends with the test framework's own exit status."""
+    with open(sys.argv[1], encoding="utf-8") as stream:
+        config = json.load(stream)
+    from agent_lsp_record import Recorder  # type: ignore[import-not-found]
+
+    recorder = Recorder(config)
+    if config["framework"] == "pytest":
+        import agent_lsp_report as plugin  # type: ignore[import-not-found]
+    else:
+        import agent_lsp_unittest as plugin  # type: ignore[import-not-found]
+    plugin.RECORDER = recorder
+    sys.path[0] = os.getcwd()
+    recorder.start()
+    status = 1
+    try:
+        if config["framework"] == "pytest":
+            sys.argv = ["pytest", *sys.argv[2:]]
+            runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+        else:
+            plugin.run(sys.argv[2:])
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    recorder.finish(status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

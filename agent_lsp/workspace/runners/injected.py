@@ -1,0 +1,124 @@
+"""Owns running a test framework with a plugin of ours inside, in the workspace's own interpreter."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_lsp.domain import lines
+from agent_lsp.domain.errors import RunnerUnavailableError
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.ports import Candidate, Command, SuiteRequest
+from agent_lsp.domain.verdict import SuiteReport
+from agent_lsp.workspace.runners.interpreter import Interpreter
+from agent_lsp.workspace.runners.read_report import read_records, suite_report
+
+_SOURCES = Path(__file__).parent / "inject"
+_FILES = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_report.py", "agent_lsp_unittest.py")
+_POLL_S = 0.1
+
+OnCase = Callable[[CaseId, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One test process: `framework` is `pytest` or `unittest`, `arguments` go to it."""
+
+    framework: str
+    interpreter: Interpreter
+    arguments: tuple[str, ...]
+    runner: str
+
+
+async def existing(candidate: Candidate, tests: Sequence[str]) -> list[str]:
+    """The files and folders of the asked ids that are there, each once."""
+    found = []
+    for path in dict.fromkeys(test.partition("::")[0] for test in tests):
+        if path in ("", ".") or await candidate.read(path) is not None or await candidate.paths(path):
+            found.append(path or ".")
+    return found
+
+
+async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_case: OnCase | None) -> SuiteReport:
+    """Runs it and reads its report. Raises RunnerUnavailableError if the process never came to its first record."""
+    folder = Path(tempfile.mkdtemp(prefix="tests-", dir=candidate.scratch))
+    report = folder / "report.jsonl"
+    digests = _lay_out(folder)
+    config = {
+        "root": candidate.root,
+        "report": str(report),
+        "framework": what.framework,
+        "tests": list(request.tests),
+        "watch": list(request.watch),
+        "fail_fast": request.fail_fast,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    arguments = [argument.replace("{folder}", str(folder)) for argument in what.arguments]
+    command = Command(
+        argv=(what.interpreter.program(candidate), str(folder / _FILES[0]), str(folder / "config.json"), *arguments),
+        env={"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")},
+        timeout_s=request.timeout_s,
+    )
+    watcher = asyncio.create_task(_follow(report, on_case)) if on_case else None
+    try:
+        result = await candidate.run(command)
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+    text = report.read_text(errors="replace") if report.exists() else ""
+    records = read_records(text)
+    if not records.started and not result.timed_out:
+        raise RunnerUnavailableError(
+            f"{what.interpreter.shown} could not run the tests: {_last_line(result.output)}",
+            hint=f"Try `{what.interpreter.shown} -m {what.framework}` in the workspace, or set tests.interpreter.",
+        )
+    if digests != {name: _digest(folder / name) for name in digests}:
+        records.marker = None
+    return suite_report(what.runner, records, result, fail_fast=request.fail_fast)
+
+
+def _lay_out(folder: Path) -> dict[str, str]:
+    """Copies what runs beside the tests; gives the hash of each file, to see afterwards that none was changed."""
+    for name in _FILES:
+        (folder / name).write_bytes((_SOURCES / name).read_bytes())
+    (folder / "agent_lsp_lines.py").write_bytes(Path(lines.__file__).read_bytes())
+    return {name: _digest(folder / name) for name in (*_FILES, "agent_lsp_lines.py")}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+async def _follow(report: Path, on_case: OnCase) -> None:
+    """Tells of each test that ended while the run goes on, and of the rest when it is over."""
+    position, collected, rest = 0, 0, b""
+    while True:
+        ended = False
+        try:
+            await asyncio.sleep(_POLL_S)
+        except asyncio.CancelledError:
+            ended = True
+        if report.exists():
+            with report.open("rb") as stream:
+                stream.seek(position)
+                chunk = stream.read()
+            position += len(chunk)
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                records = read_records(line.decode(errors="replace"))
+                collected += records.collected
+                for case_id in records.cases:
+                    on_case(case_id, collected)
+        if ended:
+            raise asyncio.CancelledError
+
+
+def _last_line(output: str) -> str:
+    lines_of = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines_of[-1][:300] if lines_of else "it ended without a word"

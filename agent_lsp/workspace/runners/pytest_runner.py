@@ -1,0 +1,34 @@
+"""Owns running a workspace's tests with its own pytest."""
+
+from agent_lsp.domain.ports import Candidate, SuiteRequest
+from agent_lsp.domain.verdict import SuiteReport
+from agent_lsp.workspace.runners.injected import Launch, OnCase, existing, launch
+from agent_lsp.workspace.runners.interpreter import Interpreter
+
+
+class PytestRunner:
+    """Runs whole files and chooses the tests by id inside, so that one unknown id does not stop the others.
+
+    The project's own options hold, but for those that would hide results: stopping early, several processes,
+    coverage, reports and caches written into the workspace (see inject/agent_lsp_report.py).
+    """
+
+    def __init__(self, interpreter: Interpreter, arguments: tuple[str, ...] = ()) -> None:
+        self._interpreter, self._arguments = interpreter, arguments
+
+    @property
+    def name(self) -> str:
+        return f"pytest {self._interpreter.pytest}".strip()
+
+    def describe(self) -> str:
+        """A line for doctor."""
+        return f"{self.name} with {self._interpreter.describe()}"
+
+    async def run(self, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None = None) -> SuiteReport:
+        """See SuiteRunner. Asked ids and paths that are not there are told in the report's `not_found`."""
+        paths = await existing(candidate, request.tests)
+        if request.tests and not paths:
+            missing = ", ".join(request.tests)
+            return SuiteReport(self.name, trouble=f"not found: {missing}", not_found=request.tests)
+        arguments = (*self._arguments, "-p", "agent_lsp_report", "-o", "cache_dir={folder}/cache", *paths)
+        return await launch(candidate, Launch("pytest", self._interpreter, arguments, self.name), request, on_case)

@@ -1,0 +1,209 @@
+"""Owns reading the report that an injected plugin wrote: what it says, and whether it is whole."""
+
+import json
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.ports import CommandResult
+from agent_lsp.domain.verdict import CaseResult, LoadedFile, Outcome, SuiteReport
+
+Lines = dict[str, dict[int, frozenset[CaseId]]]
+
+
+@dataclass
+class Trace:
+    """The watched statements and which tests ran each; numbers are those of the injected tracer."""
+
+    owner: dict[str, dict[int, set[int]]] = field(default_factory=dict)
+    place: dict[int, str] = field(default_factory=dict)
+    deferred: dict[int, bool] = field(default_factory=dict)
+    hits: dict[CaseId, set[int]] = field(default_factory=dict)
+    outside: set[int] = field(default_factory=set)
+    dependents: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def add_statements(self, record: Mapping[str, Any]) -> None:
+        """A file was compiled; a line belongs to the last statement that stands on it."""
+        lines = self.owner.setdefault(record["path"], {})
+        owners: dict[int, int] = {}
+        for number, span in enumerate(record["spans"], record["first"]):
+            self.place[number] = record["path"]
+            self.deferred[number] = bool(record["deferred"][number - record["first"]])
+            owners |= dict.fromkeys(span, number)
+        for line, number in owners.items():
+            lines.setdefault(line, set()).add(number)
+
+    def runners_of(self, tests: Iterable[CaseId]) -> Lines:
+        """Lines that ran, with those of `tests` that ran them.
+
+        What ran at import has no test to its name, so it is credited to the tests that ran code of its file, and
+        where no test did (a file of constants), to the tests whose own file imports it, directly or not.
+        """
+        by_statement: dict[int, set[CaseId]] = {}
+        ran_any = set(self.outside).union(*self.hits.values()) if self.hits else set(self.outside)
+        users: dict[str, set[CaseId]] = {}
+        chosen = list(tests)
+        for test in chosen:
+            for number in self.hits.get(test, ()):
+                by_statement.setdefault(number, set()).add(test)
+                users.setdefault(self.place.get(number, ""), set()).add(test)
+        for path, files in self.dependents.items():
+            if not users.get(path):
+                users[path] = {test for test in chosen if _depends(test, files)}
+        for number in ran_any:
+            if not self.deferred.get(number, True):
+                by_statement.setdefault(number, set()).update(users.get(self.place[number], ()))
+        return {
+            path: {
+                line: frozenset(who)
+                for line, numbers in lines.items()
+                if (who := set().union(*(by_statement.get(number, set()) for number in numbers)))
+            }
+            for path, lines in self.owner.items()
+        }
+
+
+@dataclass
+class Records:
+    """The records of one run, sorted out."""
+
+    framework: str = ""
+    cases: dict[CaseId, CaseResult] = field(default_factory=dict)
+    collected: int = 0
+    ended: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+    not_found: list[str] = field(default_factory=list)
+    loaded: list[LoadedFile] = field(default_factory=list)
+    touched: frozenset[str] = frozenset()
+    current: CaseId = ""
+    started: bool = False
+    marker: Mapping[str, Any] | None = None
+    trace: Trace = field(default_factory=Trace)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Takes one record; unknown kinds are passed over."""
+        match record.get("kind"):
+            case "start":
+                self.started = True
+            case "framework":
+                self.framework = f"{record['name']} {record['version']}"
+            case "collected":
+                self.collected += len(record["ids"])
+                self.not_found += record["not_found"]
+            case "uncollected" if record["outcome"] == "failed":
+                self.errors[record["id"]] = record["message"]
+            case "begin":
+                self.current = record["id"]
+                self.trace.outside.update(record["hits"])
+            case "end":
+                self._end(record)
+            case "loaded":
+                self.loaded.append(LoadedFile(record["module"], record["path"], record["sha256"]))
+            case "statements":
+                self.trace.add_statements(record)
+            case "touched":
+                self.touched = frozenset(record["paths"])
+            case "dependents":
+                self.trace.dependents = record["files"]
+                self.trace.outside.update(record["hits"])
+            case "finish":
+                self.marker = record
+
+    def _end(self, record: Mapping[str, Any]) -> None:
+        case = CaseResult(
+            record["id"],
+            Outcome(record["outcome"]),
+            record["message"],
+            record["path"],
+            record["line"],
+            record["seconds"],
+        )
+        earlier = self.cases.get(case.id)
+        if earlier is None or not earlier.outcome.bad:
+            self.cases[case.id] = case
+        self.trace.hits.setdefault(case.id, set()).update(record["hits"])
+        self.ended += 1
+        self.current = ""
+
+
+def read_records(text: str) -> Records:
+    """The records of a report's text; a last line that was cut off is left out."""
+    records = Records()
+    for line in text.splitlines():
+        try:
+            records.add(json.loads(line))
+        except (ValueError, KeyError, TypeError, IndexError):
+            continue
+    return records
+
+
+def suite_report(runner: str, records: Records, result: CommandResult, *, fail_fast: bool) -> SuiteReport:
+    """The report of one run. A test in which the process ended is told as an error of that test."""
+    trouble = _trouble(records, result, fail_fast)
+    cases = dict(records.cases)
+    if trouble and records.current:
+        cases[records.current] = CaseResult(records.current, Outcome.ERROR, trouble)
+    passing = [case.id for case in cases.values() if case.outcome.good]
+    failing = [case.id for case in cases.values() if case.outcome.bad]
+    notes = [f"not found: {', '.join(records.not_found)}"] if records.not_found else []
+    return SuiteReport(
+        runner=runner,
+        cases=cases,
+        collected=records.collected,
+        collection_errors=records.errors,
+        finished=not trouble,
+        timed_out=result.timed_out,
+        trouble="; ".join([trouble, *notes] if trouble else notes),
+        exit_status=result.exit_status,
+        duration_s=result.duration_s,
+        executed=records.trace.runners_of(passing),
+        executed_failing=records.trace.runners_of(failing),
+        executable={path: frozenset(lines) for path, lines in records.trace.owner.items()},
+        loaded=tuple(dict.fromkeys(records.loaded)),
+        touched=records.touched,
+        output=result.output,
+        not_found=tuple(records.not_found),
+    )
+
+
+def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
+    where = f" during {records.current}" if records.current else ""
+    marker = records.marker
+    if marker is None:
+        if result.timed_out:
+            return f"the tests did not end within {result.duration_s:.0f} s{where or ' (no test was running)'}"
+        return f"the test process {_how(result.exit_status)}{where} before its report was complete"
+    if marker["exit_status"] in (3, 4) and not records.cases:
+        return f"the test framework gave up with status {marker['exit_status']} before any test ran"
+    told = (marker["collected"], marker["ended"])
+    if told != (records.collected, records.ended):
+        return f"the report was changed: it holds {records.ended} results and its end marker says {told[1]}"
+    if records.ended < records.collected and not fail_fast:
+        why = marker["stopped"] or f"exit status {marker['exit_status']}"
+        return f"only {records.ended} of {records.collected} tests ran ({why})"
+    return ""
+
+
+def _how(exit_status: int | None) -> str:
+    if exit_status is None:
+        return "was stopped"
+    if exit_status < 0 or exit_status > 128:
+        number = -exit_status if exit_status < 0 else exit_status - 128
+        try:
+            return f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            return f"was killed by signal {number}"
+    return f"ended by itself with status {exit_status}"
+
+
+def _depends(test: CaseId, files: list[str]) -> bool:
+    path = test.partition("::")[0]
+    for file in files:
+        if file == path:
+            return True
+        folder, _, name = file.rpartition("/")
+        if name == "conftest.py" and (not folder or path.startswith(folder + "/")):
+            return True
+    return False

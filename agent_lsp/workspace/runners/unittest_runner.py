@@ -1,0 +1,27 @@
+"""Owns running a workspace's tests with the standard library's unittest."""
+
+from agent_lsp.domain.ports import Candidate, SuiteRequest
+from agent_lsp.domain.verdict import SuiteReport
+from agent_lsp.workspace.runners.injected import Launch, OnCase, launch
+from agent_lsp.workspace.runners.interpreter import Interpreter
+
+
+class UnittestRunner:
+    """Ids read as pytest's do (`tests/test_a.py::Case::test_x`), so that they name their file; the arguments are
+    file name patterns, `test*.py` without any."""
+
+    def __init__(self, interpreter: Interpreter, patterns: tuple[str, ...] = ()) -> None:
+        self._interpreter, self._patterns = interpreter, patterns
+
+    @property
+    def name(self) -> str:
+        return f"unittest of Python {self._interpreter.python}".strip()
+
+    def describe(self) -> str:
+        """A line for doctor."""
+        return f"unittest with {self._interpreter.describe()}"
+
+    async def run(self, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None = None) -> SuiteReport:
+        """See SuiteRunner."""
+        what = Launch("unittest", self._interpreter, self._patterns, self.name)
+        return await launch(candidate, what, request, on_case)
