@@ -102,10 +102,10 @@ async def perform(hands: Hands, deed: Deed) -> DeedOutcome:
         await _verify(hands, steps)
         await hands.checkpoints.mark(deed.checkpoint_id, CheckpointState.DONE)
     except (AgentLspError, OSError, TimeoutError) as error:
-        left = await take_back(hands, deed, tried)
+        left = await _take_back(hands, deed, tried, error)
         return DeedOutcome(False, _refusal(error, left), left)
-    except BaseException:
-        await take_back(hands, deed, tried)
+    except BaseException as error:
+        await _take_back(hands, deed, tried, error)
         raise
     _record(hands, deed, deed.done, {})
     try:
@@ -135,17 +135,18 @@ async def plan_steps(deed: Deed, sight: Sight) -> tuple[Step, ...]:
     return (*sorted(disk, key=lambda step: _rank(step, written)), *buffers)
 
 
-async def take_back(hands: Hands, deed: Deed, tried: Sequence[Step]) -> tuple[str, ...]:
+async def _take_back(hands: Hands, deed: Deed, tried: Sequence[Step], error: BaseException) -> tuple[str, ...]:
     """Undoes the steps that had an effect, newest first; gives the paths where that was not possible."""
+    refused = tried[-1] if isinstance(error, _NotTakenError) else None
     left: list[str] = []
     stuck = False
     for step in reversed(tried):
         try:
             undone = await _undo(hands, step)
-        except (AgentLspError, OSError, TimeoutError) as error:
-            logger.error("%s could not be taken back: %s", step.path, error)
+        except (AgentLspError, OSError, TimeoutError) as problem:
+            logger.error("%s could not be taken back: %s", step.path, problem)
             undone, stuck = False, True
-        if not undone:
+        if not undone and step is not refused:
             left.append(step.path)
     if not stuck:
         await hands.checkpoints.mark(deed.checkpoint_id, CheckpointState.UNDONE)
@@ -268,8 +269,8 @@ async def _undo(hands: Hands, step: Step) -> bool:
         if buffer is None or buffer.text == step.change.old_text:
             return True
         wanted = await _unedited(hands, step, buffer.text)
-        if wanted is None:
-            return False
+        if wanted is None or wanted == buffer.text:
+            return wanted is not None
         change = BufferChange(step.path, buffer.version, buffer.text, wanted, f"Take back: {step.change.label}")
         if (await hands.editor.edit(change)).text == wanted:
             return True

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from agent_lsp.agent.meter import Meter
+from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.task import Usage
 
 
@@ -113,3 +114,29 @@ class RunDesk:
     def remaining_s(self) -> float | None:
         """Wall-clock seconds left; None without a limit."""
         return self.meter.remaining_s()
+
+
+class LoneDesk:
+    """The desk of work that no run stands behind: nobody to ask, no limits."""
+
+    async def ask(self, question: str, options: Sequence[str]) -> str:
+        """Raises ToolError: nobody is there."""
+        del question, options
+        raise ToolError("Nobody can be asked here; decide by yourself and say what you assumed.")
+
+    def take_said(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    async def pause_point(self) -> None:
+        """Never waits."""
+
+    def spend(self, usage: Usage) -> None:
+        """Counts nothing."""
+
+    def check_budget(self) -> None:
+        """Never raises."""
+
+    def remaining_s(self) -> float | None:
+        """No limit."""
+        return None

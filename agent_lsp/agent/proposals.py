@@ -77,8 +77,12 @@ def resting_state(verdict: Verdict) -> RunState:
     return RunState.FAILED if verdict.decision in (Decision.FAILED, Decision.REGRESSED) else RunState.PROPOSED
 
 
-def event_data(proposal: Proposal) -> dict[str, object]:
-    """The data of the `proposal` event, as link/messages.py has it."""
+def event_data(proposal: Proposal, *, allow_unproven: bool = False) -> dict[str, object]:
+    """The data of the `proposal` event, as link/messages.py has it.
+
+    `acceptable` tells whether accepting it now would be refused for its verdict; `state` what its run rests in.
+    """
+    verdict = proposal.verdict
     data: dict[str, object] = {
         "proposalId": proposal.id,
         "runId": proposal.run_id,
@@ -88,7 +92,8 @@ def event_data(proposal: Proposal) -> dict[str, object]:
         "stalePaths": sorted(proposal.stale_paths),
         "files": [_file_data(file, proposal.base) for file in proposal.files],
         "diff": unified_diff(proposal.edits),
-        "verdict": proposal.verdict.to_json(),
+        "verdict": verdict.to_json(),
+        "acceptable": allow_unproven or verdict.decision.acceptable,
         "witness": dict(proposal.witness),
     }
     if proposal.checkpoint_id:

@@ -29,9 +29,9 @@ class Sight:
     async def entry(self, path: str) -> Entry | None:
         """What the person sees, as the bytes that saving it would write."""
         disk, buffer = await self.disk(path), self.buffer(path)
-        if buffer is None:
+        if buffer is None or (disk is not None and disk.mode is FileMode.SYMLINK):
             return disk
-        mode = FileMode.FILE if disk is None or disk.mode is FileMode.SYMLINK else disk.mode
+        mode = FileMode.FILE if disk is None else disk.mode
         return Entry(encode_like(buffer.text, None if disk is None else disk.content), mode)
 
     async def moved(self, witness: Mapping[str, str]) -> frozenset[str]:

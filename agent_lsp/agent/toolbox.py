@@ -100,7 +100,8 @@ def _validated(tool: Tool[Any], given: Mapping[str, Any]) -> ToolInput:
         rows = [f"{'.'.join(map(str, row['loc'])) or 'input'}: {row['msg']}" for row in error.errors()[:8]]
         schema = json.dumps(tool.spec().input_schema.get("properties", {}), separators=(",", ":"))
         raise ToolError(
-            f"The input of {tool.name} has a wrong shape. {'; '.join(rows)}. Its properties are {shortened(schema, 3000)}"
+            f"The input of {tool.name} has a wrong shape. {'; '.join(rows)}. "
+            f"Its properties are {shortened(schema, 3000)}"
         ) from error
     return checked
 

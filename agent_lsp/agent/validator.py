@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, Snapshot
+from agent_lsp.domain.task import Goal
 from agent_lsp.domain.verdict import Evidence, SuiteReport
 
 
@@ -15,10 +16,10 @@ class Validator(Protocol):
     async def validate(
         self,
         base_tree: str,
-        edits: Sequence[FileEdit],
+        edits: tuple[FileEdit, ...],
         *,
-        goal_tests: Sequence[CaseId] = (),
-        scope: Sequence[str] = (),
+        goal_tests: tuple[CaseId, ...] = (),
+        scope: tuple[str, ...] = (),
         on_progress: Callable[[str, float | None], None] | None = None,
     ) -> Evidence:
         """The tests before and after the change, and the verdict. A failing test is a result, not an error."""
@@ -33,7 +34,7 @@ class Reviewer(Protocol):
     """Owns proposals once they are made, and everything a person does with them. Implementation: agent/review.py."""
 
     async def offer(
-        self, run_id: str, goal: str, summary: str, base: Snapshot, edits: Sequence[FileEdit], evidence: Evidence
+        self, run_id: str, goal: Goal, summary: str, base: Snapshot, edits: Sequence[FileEdit], evidence: Evidence
     ) -> str:
         """Publishes the proposal and gives its id; all of it can be served when this returns."""
         ...

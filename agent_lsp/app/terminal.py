@@ -110,7 +110,7 @@ class _TerminalRun:
             await runtime.close()
 
     async def _work(self, runtime: Runtime) -> int:
-        asked = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
+        asked: dict[str, Any] = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
         asked |= {"tests": list(self.request.tests), "scope": list(self.request.scope)}
         self.progress.start()
         await runtime.call("run", asked)
@@ -147,7 +147,7 @@ class _TerminalRun:
 
     async def _read_line(self, prompt: str) -> str:
         self.console.print(prompt, end="")
-        line = await asyncio.to_thread(sys.stdin.readline)
+        line: str = await asyncio.to_thread(sys.stdin.readline)
         if not line:
             raise UserError("The run asks something and there is nobody to answer.", hint="Use --mode auto.")
         return line.rstrip("\n")

@@ -124,7 +124,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _log(options: argparse.Namespace) -> int:
     from agent_lsp.app.past import show_log
 
-    return show_log(options.root.resolve(), lines=options.lines, follow=options.follow, errors=options.errors)
+    return show_log(options.root.resolve(), lines=options.lines, follow_it=options.follow, errors=options.errors)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -134,6 +134,6 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _runtime(options: argparse.Namespace) -> int:
-    from agent_lsp.app.runtime import serve_runtime
+    from agent_lsp.app.runtime_process import serve_runtime
 
     return serve_runtime(options.root.resolve())

@@ -12,10 +12,12 @@ AgentLspError
 │   ├── ModelUnavailableError    no answer now; may be retried
 │   ├── ModelRejectedError       the endpoint said no for good (400, 401, 403, 404)
 │   ├── ModelBrokenError         a stream ended before its message did
+│   ├── ModelRefusedError        the model declined to go on
 │   ├── CandidateError           a copy of the workspace could not be made or was lost
 │   ├── RunnerUnavailableError   the tests could not be started at all
 │   ├── SnapshotError            the workspace could not be read as it stands
 │   └── LinkClosedError          the other process is gone
+├── StuckError           a model goes round in circles; the step ends, reflection may judge
 └── BudgetSpentError     a limit that the person set was reached
 """
 
@@ -114,6 +116,12 @@ class ModelBrokenError(OperatorError):
     code = "model_broken"
 
 
+class ModelRefusedError(OperatorError):
+    """The model declined to go on; the message holds its words."""
+
+    code = "model_refused"
+
+
 class CandidateError(OperatorError):
     """A copy of the workspace could not be made, or was lost."""
 
@@ -136,6 +144,12 @@ class LinkClosedError(OperatorError):
     """The other process is gone."""
 
     code = "link_closed"
+
+
+class StuckError(AgentLspError):
+    """A conversation cannot usefully go on: the same call failed again and again, or answers stay cut short."""
+
+    code = "stuck"
 
 
 class BudgetSpentError(AgentLspError):

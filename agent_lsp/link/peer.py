@@ -94,38 +94,51 @@ class Peer:
         try:
             frame = json.loads(line)
         except ValueError:
-            logger.error("a frame of the link is not JSON: %.200r", line)
-            return
-        if "call" in frame:
+            frame = None
+        if not isinstance(frame, dict):
+            logger.error("a frame of the link is not a JSON object: %.200r", line)
+        elif "call" in frame:
             task = asyncio.get_running_loop().create_task(self._answer(frame))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif "event" in frame:
-            if self._on_event is not None:
-                self._on_event(frame["event"], frame.get("data", {}))
+            self._hear(str(frame["event"]), frame.get("data"))
         else:
             self._settle(frame)
+
+    def _hear(self, event: str, data: Any) -> None:
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event, data if isinstance(data, dict) else {})
+        except Exception:
+            logger.exception("the event %s of the link could not be taken", event)
 
     def _settle(self, frame: Mapping[str, Any]) -> None:
         future = self._pending.get(frame.get("id", 0))
         if future is None or future.done():
             return
-        if "error" in frame:
-            body = frame["error"]
-            future.set_exception(PeerError(body["code"], body["message"], body.get("hint", "")))
+        result, body = frame.get("result", {}), frame.get("error")
+        if body is not None:
+            known = body if isinstance(body, dict) else {"message": body}
+            code, message, hint = (str(known.get(key) or "") for key in ("code", "message", "hint"))
+            future.set_exception(PeerError(code or "internal", message or "an error without a message", hint))
+        elif isinstance(result, dict):
+            future.set_result(result)
         else:
-            future.set_result(frame.get("result", {}))
+            future.set_exception(PeerError("internal", "the answer is not an object", ""))
 
     async def _answer(self, frame: Mapping[str, Any]) -> None:
         try:
             result = await self._dispatch(frame["call"], frame.get("args", {}))
-            answer: dict[str, Any] = {"id": frame["id"], "result": result}
+            answer: dict[str, Any] = {"id": frame.get("id"), "result": result}
+            json.dumps(result)  # a result that is not JSON is an error of the call, not of the link
         except AgentLspError as error:
-            answer = {"id": frame["id"], **error_body(error).to_json()}
+            answer = {"id": frame.get("id"), **error_body(error).to_json()}
         except Exception as error:
             logger.exception("the call %s failed", frame["call"])
             body = {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": "See agent-lsp log."}
-            answer = {"id": frame["id"], "error": body}
+            answer = {"id": frame.get("id"), "error": body}
         if not self._closed:
             self._send(answer)
 

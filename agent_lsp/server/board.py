@@ -142,9 +142,12 @@ class Board:
         if row is not None:
             self.runs[run_id] = {**row, "state": RunState.FAILED.value, "message": reason}
             self._settle(run_id)
+
+    def close_all(self) -> None:
+        """The runtime is gone, and with it what it offered and reported."""
         for card in self.cards.values():
-            if card.run_id == run_id:
-                card.open = False
+            card.open = False
+        self.problems.clear()
 
     def _take_run(self, data: Json) -> None:
         if isinstance(data.get("runId"), str):
@@ -171,7 +174,7 @@ class Board:
 
     def _take_verdict(self, data: Json) -> None:
         card = self.cards.get(str(data.get("proposalId")))
-        if card is not None:
+        if card is not None and not data.get("hunks"):  # with hunks it is of a part of the proposal
             card.data = {**card.data, "verdict": data.get("verdict")}
 
     def _take_closed(self, data: Json) -> None:
@@ -202,7 +205,7 @@ class Board:
             if row.get("state") in ENDED:
                 del self.runs[run_id]
                 for kept in (self.plans, self.problems, self.origins, self.questions):
-                    kept.pop(run_id, None)  # type: ignore[attr-defined]  # dicts of several value types
+                    kept.pop(run_id, None)
                 self.cards = {key: card for key, card in self.cards.items() if card.run_id != run_id}
                 return
 

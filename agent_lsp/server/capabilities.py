@@ -37,7 +37,7 @@ def initialize_result(params: Mapping[str, Any], version: str) -> dict[str, Any]
     return {
         "capabilities": {
             "positionEncoding": traits_of(params).encoding.value,
-            "textDocumentSync": {"openClose": True, "change": INCREMENTAL, "save": {"includeText": False}},
+            "textDocumentSync": {"openClose": True, "change": INCREMENTAL},
             "codeActionProvider": {"codeActionKinds": list(ACTION_KINDS), "resolveProvider": True},
             "codeLensProvider": {"resolveProvider": True},
             "executeCommandProvider": {"commands": list(COMMANDS)},

@@ -30,6 +30,7 @@ class ClientTraits:
     lens_refresh: bool = False
     related_information: bool = False
     watch_files: bool = False
+    relative_patterns: bool = False
     text_content: bool = False
 
     @property
@@ -65,6 +66,7 @@ def traits_of(params: Mapping[str, Any]) -> ClientTraits:
         lens_refresh=has("workspace.codeLens.refreshSupport"),
         related_information=has("textDocument.publishDiagnostics.relatedInformation"),
         watch_files=has("workspace.didChangeWatchedFiles.dynamicRegistration"),
+        relative_patterns=has("workspace.didChangeWatchedFiles.relativePatternSupport"),
         text_content=isinstance(_at(capabilities, "workspace.textDocumentContent"), Mapping),
     )
 

@@ -5,7 +5,7 @@ text as one string, and is off by one past the end of a last line without a newl
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +46,8 @@ def lines_of(text: str) -> list[str]:
 class Document:
     """One open document. `uri` is the client's own spelling."""
 
-    def __init__(self, uri: str, version: int, text: str, encoding: Encoding) -> None:
-        self.uri, self.version, self.encoding = uri, version, encoding
-        self.path: Path | None = path_of(uri)
+    def __init__(self, uri: str, path: Path | None, version: int, text: str, encoding: Encoding) -> None:
+        self.uri, self.path, self.version, self.encoding = uri, path, version, encoding
         self.lines = lines_of(text)
         self._text: str | None = text
 
@@ -107,14 +106,15 @@ class Document:
 class Documents:
     """Every open document, found by URI in any spelling or by path."""
 
-    def __init__(self, encoding: Encoding) -> None:
-        self.encoding = encoding
+    def __init__(self, encoding: Encoding, home: Callable[[Path], Path] = lambda path: path) -> None:
+        self.encoding, self._home = encoding, home
         self._documents: dict[str, Document] = {}
 
     def open(self, uri: str, version: int, text: str) -> Document:
         """A document that was opened; one that is open already is replaced."""
-        document = Document(uri, version, text, self.encoding)
-        self._documents[_key(uri)] = document
+        path = path_of(uri)
+        document = Document(uri, None if path is None else self._home(path), version, text, self.encoding)
+        self._documents[self._key(uri)] = document
         return document
 
     def change(self, params: types.DidChangeTextDocumentParams) -> tuple[Document, list[LineChange]] | None:
@@ -129,11 +129,11 @@ class Documents:
 
     def close(self, uri: str) -> Document | None:
         """The document that was closed, if it was open."""
-        return self._documents.pop(_key(uri), None)
+        return self._documents.pop(self._key(uri), None)
 
     def get(self, uri: str) -> Document | None:
         """The open document of this URI."""
-        return self._documents.get(_key(uri))
+        return self._documents.get(self._key(uri))
 
     def at(self, path: Path) -> Document | None:
         """The open document of this absolute path."""
@@ -142,7 +142,6 @@ class Documents:
     def __iter__(self) -> Iterator[Document]:
         return iter(list(self._documents.values()))
 
-
-def _key(uri: str) -> str:
-    path = path_of(uri)
-    return uri if path is None else str(path)
+    def _key(self, uri: str) -> str:
+        path = path_of(uri)
+        return uri if path is None else str(self._home(path))

@@ -36,17 +36,23 @@ class EditorHand:
         self._session = session
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, tuple[str, asyncio.Event]] = {}
+        self._sent: dict[Desk, dict[str, Document]] = {}
         session.on_text(self._on_text)
 
     async def buffers(self, desk: Desk, args: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Every open document under the root; the text is left out where its version is known."""
+        """Every open document under the root; the text is left out where its version is known.
+
+        A document that was closed and opened again may have the same version with another text: it is sent.
+        """
         known = args.get("known")
         versions = known if isinstance(known, Mapping) else {}
+        sent, self._sent[desk] = self._sent.get(desk, {}), {}
         rows = []
         for path, document in self._session.documents_of(desk):
             row: dict[str, Any] = {"path": path, "version": document.version}
-            if versions.get(path) != document.version:
+            if versions.get(path) != document.version or sent.get(path) is not document:
                 row["text"] = document.text
+            self._sent[desk][path] = document
             rows.append(row)
         return {"buffers": rows}
 
@@ -123,7 +129,7 @@ class EditorHand:
             document_changes=[types.TextDocumentEdit(text_document=identifier, edits=list(edits))]
         )
 
-    def _on_text(self, desk: Desk, document: Document, changes: Sequence[LineChange]) -> None:
+    def _on_text(self, _desk: Desk, document: Document, _changes: Sequence[LineChange]) -> None:
         waiting = self._waiting.get(document.uri)
         if waiting is not None and document.text == waiting[0]:
             waiting[1].set()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from agent_lsp.domain.task import WORKING, RunState
@@ -14,6 +14,7 @@ from agent_lsp.server.session import Desk
 QUICKFIX: Final = "quickfix"
 REWRITE: Final = "refactor.rewrite"
 SOURCE: Final = "source.agent"
+_HERE: Final = (QUICKFIX, SOURCE)
 
 _GOAL_LINES: Final = 50
 _GOAL: Final = re.compile(
@@ -69,47 +70,44 @@ def goal_of(line: str) -> str | None:
     return found["goal"] if found else None
 
 
-def accept(card: Card, state: str, hunks: Sequence[str], what: str) -> Offer:
-    """The offer to apply hunks of a proposal, or all of it."""
-    argument: Json = {"proposalId": card.id}
-    title = f"Accept all: {what} ({verdict_title(card)})"
-    if hunks:
-        argument["hunks"] = list(hunks)
-        title = f"Accept change: {what} ({verdict_title(card)})"
-    return Offer(title, (QUICKFIX, SOURCE), "agent.apply", argument, refusal(card, state), preferred=bool(hunks))
+def accept(card: Card, state: str, hunk: Json | None) -> Offer:
+    """The offer to apply one hunk of a proposal, or all of it."""
+    title = f"Accept {_what(card, hunk)} ({verdict_title(card)})"
+    return Offer(title, _HERE, "agent.apply", _meant(card, hunk), refusal(card, state), preferred=hunk is not None)
 
 
-def discard(card: Card, hunks: Sequence[str], what: str) -> Offer:
-    """The offer to drop hunks of a proposal, or all of it."""
-    argument: Json = {"proposalId": card.id}
-    if hunks:
-        argument["hunks"] = list(hunks)
-        return Offer(f"Discard change: {what}", (QUICKFIX, SOURCE), "agent.discard", argument)
-    return Offer(f"Discard all: {what}", (QUICKFIX, SOURCE), "agent.discard", argument)
+def discard(card: Card, hunk: Json | None) -> Offer:
+    """The offer to drop one hunk of a proposal, or all of it."""
+    return Offer(f"Discard {_what(card, hunk)} ({verdict_title(card)})", _HERE, "agent.discard", _meant(card, hunk))
 
 
-def show(card: Card, path: str | None, what: str) -> Offer:
+def show(card: Card) -> Offer:
     """The offer to open the diff."""
-    argument: Json = {"proposalId": card.id}
-    if path is not None:
-        argument["path"] = path
-    return Offer(f"Show diff: {what} ({verdict_title(card)})", (QUICKFIX, SOURCE), "agent.show", argument)
+    return Offer(f"Show diff of {_count(card)} ({verdict_title(card)})", _HERE, "agent.show", _meant(card, None))
 
 
-def summary_of(card: Card) -> str:
-    """The proposal in a few words."""
+def _what(card: Card, hunk: Json | None) -> str:
+    if hunk is not None:
+        return f"change {hunk_title(hunk)}"
+    return f"all ({_count(card)}): {shorten(str(card.data.get('summary') or 'proposal'))}"
+
+
+def _meant(card: Card, hunk: Json | None) -> Json:
+    return {"proposalId": card.id} if hunk is None else {"proposalId": card.id, "hunks": [str(hunk["id"])]}
+
+
+def _count(card: Card) -> str:
     count = sum(1 for _ in card.hunks())
-    changes = "1 change" if count == 1 else f"{count} changes"
-    return f"{shorten(str(card.data.get('summary') or 'proposal'))}, {changes}"
+    return "1 change" if count == 1 else f"{count} changes"
 
 
 def plan_offers(row: Json) -> list[Offer]:
     """What can be done with a plan that waits for approval."""
     goal, run_id = shorten(str(row.get("goal", ""))), row["runId"]
     return [
-        Offer(f"Approve plan: {goal}", (SOURCE, REWRITE), "agent.plan.approve", {"runId": run_id}),
-        Offer(f"Reject plan: {goal}", (SOURCE, REWRITE), "agent.plan.reject", {"runId": run_id}),
-        Offer(f"Show plan: {goal}", (SOURCE, REWRITE), "agent.show", {"runId": run_id}),
+        Offer(f"Approve plan of {goal}", (SOURCE, REWRITE), "agent.plan.approve", {"runId": run_id}),
+        Offer(f"Reject plan of {goal}", (SOURCE, REWRITE), "agent.plan.reject", {"runId": run_id}),
+        Offer(f"Show plan of {goal}", (SOURCE, REWRITE), "agent.show", {"runId": run_id}),
     ]
 
 
@@ -117,7 +115,7 @@ def cancel_offer(row: Json) -> Offer:
     """The offer to cancel a run."""
     goal = shorten(str(row.get("goal", "")))
     argument = {"runId": row["runId"], "action": "cancel"}
-    return Offer(f"Cancel run: {goal} ({row.get('state')})", (SOURCE,), "agent.control", argument)
+    return Offer(f"Cancel run {goal} ({row.get('state')})", (SOURCE,), "agent.control", argument)
 
 
 def _reviews(spot: Spot) -> Iterator[Offer]:
@@ -126,13 +124,11 @@ def _reviews(spot: Spot) -> Iterator[Offer]:
         state = board.state_of(card.run_id)
         touching = [hunk for row, hunk in card.hunks() if row.get("path") == spot.path and _touches(card, hunk, spot)]
         for hunk in touching:
-            what, ids = hunk_title(hunk), [str(hunk["id"])]
-            shown = [spot.hunks[ids[0]]] if ids[0] in spot.hunks else []
-            for offer in (accept(card, state, ids, what), discard(card, ids, what)):
-                yield _with_diagnostics(offer, shown)
-        for offer in (accept(card, state, (), summary_of(card)), discard(card, (), summary_of(card))):
-            yield _placed(offer, here=bool(touching))
-        yield _placed(show(card, None, summary_of(card)), here=bool(touching))
+            shown = [spot.hunks[str(hunk["id"])]] if str(hunk["id"]) in spot.hunks else []
+            for offer in (accept(card, state, hunk), discard(card, hunk)):
+                yield replace(offer, diagnostics=tuple(shown))
+        for offer in (accept(card, state, None), discard(card, None), show(card)):
+            yield offer if touching else replace(offer, kinds=(SOURCE,))
 
 
 def _touches(card: Card, hunk: Json, spot: Spot) -> bool:
@@ -142,17 +138,6 @@ def _touches(card: Card, hunk: Json, spot: Spot) -> bool:
     if str(hunk.get("id")) in spot.hunks:
         return True
     return place.start <= spot.end and spot.start <= max(place.end - 1, place.start)
-
-
-def _with_diagnostics(offer: Offer, diagnostics: Sequence[Any]) -> Offer:
-    return Offer(
-        offer.title, offer.kinds, offer.command, offer.argument, offer.refused, offer.preferred, tuple(diagnostics)
-    )
-
-
-def _placed(offer: Offer, *, here: bool) -> Offer:
-    """Away from its hunks a proposal is offered as a source action only, so that it is not in the way."""
-    return Offer(offer.title, offer.kinds if here else (SOURCE,), offer.command, offer.argument, offer.refused)
 
 
 def _approvals(spot: Spot) -> Iterator[Offer]:
@@ -200,4 +185,4 @@ def _runs(spot: Spot) -> Iterator[Offer]:
     if applied:
         checkpoint, run_id = applied[-1]
         goal = shorten(str(board.runs[run_id].get("goal", "")))
-        yield Offer(f"Roll back: {goal}", (SOURCE,), "agent.rollback", {"checkpointId": checkpoint})
+        yield Offer(f"Roll back {goal}", (SOURCE,), "agent.rollback", {"checkpointId": checkpoint})

@@ -175,7 +175,8 @@ class EdgeProtocol(LanguageServerProtocol):
             logger.error("work in the background failed", exc_info=error)
 
     def _cancel(self, params: Any) -> None:
-        task = self._answering.get(params.get("id")) if isinstance(params, Mapping) else None
+        msg_id = params.get("id") if isinstance(params, Mapping) else None
+        task = self._answering.get(msg_id) if isinstance(msg_id, int | str) else None
         if task is not None:
             task.cancel()
 
@@ -188,11 +189,12 @@ class EdgeProtocol(LanguageServerProtocol):
     def _structured(self, method: str, params: Any) -> Any:
         """The params as their LSP type; as they came for methods that LSP does not have."""
         known = types.METHOD_TO_TYPES.get(method)
-        if known is None or known[2] is None or method == types.INITIALIZE:
+        expected: Any = None if known is None else known[2]
+        if expected is None or method == types.INITIALIZE:
             return params
         try:
-            return self._converter.structure(params, known[2])
-        except Exception as error:
+            return self._converter.structure(params, expected)
+        except Exception as error:  # noqa: BLE001  # cattrs raises whatever the shape provokes
             logger.info("invalid params of %s: %s", method, error)
             raise RequestError(INVALID_PARAMS, f"invalid params for {method}") from None
 
@@ -213,7 +215,7 @@ class EdgeProtocol(LanguageServerProtocol):
 
     def notify(self, method: str, params: Any | None = None) -> None:
         """Tells the editor something; `params` are an LSP type or plain data."""
-        self._send_data({"jsonrpc": "2.0", "method": method, "params": self._plain(params)})
+        self._send_data({"jsonrpc": "2.0", "method": method, **self._params(params)})
 
     async def ask(self, method: str, params: Any, *, timeout_s: float | None = QUESTION_TIMEOUT_S) -> Any:
         """The editor's answer as plain data; it may have any shape.
@@ -225,7 +227,7 @@ class EdgeProtocol(LanguageServerProtocol):
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[msg_id] = future
         try:
-            self._send_data({"jsonrpc": "2.0", "id": msg_id, "method": method, "params": self._plain(params)})
+            self._send_data({"jsonrpc": "2.0", "id": msg_id, "method": method, **self._params(params)})
             async with asyncio.timeout(timeout_s):
                 return await future
         except (TimeoutError, asyncio.CancelledError):
@@ -234,9 +236,8 @@ class EdgeProtocol(LanguageServerProtocol):
         finally:
             del self._asked[msg_id]
 
-    def reply(self, msg_id: MsgId, result: Any) -> None:
-        """Answers a request that was taken before this conversation began."""
-        self._reply(msg_id, result)
+    def _params(self, params: Any) -> dict[str, Any]:
+        return {} if params is None else {"params": self._plain(params)}
 
     def _plain(self, value: Any) -> Any:
         return self._converter.unstructure(value)

@@ -1,4 +1,4 @@
-"""Owns the edge's end of one runtime process: started at the first need, watched, told to stop, killed if it must be."""
+"""Owns the edge's end of one runtime process: started at need, watched, told to stop, killed if it must be."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Owns the state of one editor's session: its documents, its folders, and a desk (board and runtime) for each folder."""
+"""Owns the state of one editor's session: documents, folders, and a desk (board and runtime) for each folder."""
 
 import asyncio
 import logging
@@ -60,7 +60,7 @@ class Session:
     def __init__(self, client: EdgeProtocol, params: Mapping[str, Any], start: StartRuntime) -> None:
         self.client = client
         self.traits: ClientTraits = traits_of(params)
-        self.documents = Documents(self.traits.encoding)
+        self.documents = Documents(self.traits.encoding, self._home)
         self.settings: Json = {}
         self.ready: asyncio.Event = asyncio.Event()
         self._start = start
@@ -107,13 +107,13 @@ class Session:
                 f"{uri} is not a file ({scheme}); agent-lsp works on files of a workspace folder.",
                 hint="Save the document inside a workspace folder first.",
             )
-        desk = self.desk_of(path) or self.desk_of(path.resolve())
+        path = self._home(path)
+        desk = self.desk_of(path)
         if desk is None:
             raise BadArgumentError(
                 f"{path} is in no workspace folder.", hint="Open the folder that holds it, then try again."
             )
-        relative = desk.relative(path) or desk.relative(path.resolve())
-        return desk, relative or "."
+        return desk, desk.relative(path) or "."
 
     def try_locate(self, uri: str) -> tuple[Desk, str] | None:
         """Like `locate`, with None for what is not ours."""
@@ -145,11 +145,21 @@ class Session:
 
     def documents_of(self, desk: Desk) -> list[tuple[str, Document]]:
         """The open documents of a folder, without those of a folder inside it."""
-        found = []
-        for document in self.documents:
-            if document.path is not None and self.desk_of(document.path) is desk:
-                found.append((desk.relative(document.path) or ".", document))
-        return found
+        return [
+            (desk.relative(document.path) or ".", document)
+            for document in self.documents
+            if document.path is not None and self.desk_of(document.path) is desk
+        ]
+
+    def _home(self, path: Path) -> Path:
+        """The path as its workspace folder spells it, where one of the two goes through a symlink."""
+        if self.desk_of(path) is not None:
+            return path
+        resolved = path.resolve()
+        for root in self._desks:
+            if resolved.is_relative_to(root.resolve()):
+                return root / resolved.relative_to(root.resolve())
+        return path
 
     # --- ids -------------------------------------------------------------------------------------------------------
 
@@ -245,7 +255,9 @@ class Session:
     def _died(self, desk: Desk, status: int) -> None:
         """Runs that were open are over: says so once, and leaves the next start to the next need."""
         rows = desk.board.unfinished()
+        desk.board.close_all()
         if not rows and status == 0:
+            self.changed(desk)
             return
         how = f"by signal {-status}" if status < 0 else f"with exit status {status}"
         reason = f"The runtime of {desk.root.name} ended {how}"

@@ -1,4 +1,4 @@
-"""Owns the watch over what a verdict rests on: which witnessed files moved, told at once, tested again after a pause."""
+"""Owns the watch over what a verdict rests on: which files moved, told at once, tested again after a pause."""
 
 import asyncio
 import contextlib

@@ -21,7 +21,7 @@ async def in_thread(work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             result = work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # handed to whoever waits
             reason = error
             _post(loop, lambda: settle(lambda: future.set_exception(reason)))
         else:

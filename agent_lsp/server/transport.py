@@ -99,13 +99,21 @@ def watch_process(pid: int, on_death: Callable[[], None]) -> Callable[[], None]:
 
 def _poll_process(pid: int, on_death: Callable[[], None]) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
+    handle: asyncio.TimerHandle
 
-    async def poll() -> None:
-        while _alive(pid):
-            await asyncio.sleep(_POLL_S)
-        on_death()
+    def poll() -> None:
+        nonlocal handle
+        if _alive(pid):
+            handle = loop.call_later(_POLL_S, poll)
+        else:
+            on_death()
 
-    return loop.create_task(poll()).cancel
+    handle = loop.call_later(0, poll)
+
+    def stop() -> None:
+        handle.cancel()
+
+    return stop
 
 
 def _alive(pid: int) -> bool:

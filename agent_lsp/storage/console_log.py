@@ -66,6 +66,10 @@ class LineFormat:
         """Loads the detectors of secrets."""
         self._redactor.mask("token")
 
+    def hide(self, *values: str) -> None:
+        """Masks these from now on."""
+        self._redactor.hide(*values)
+
     def text(self, entry: Entry) -> str:
         """The entry's lines, and its error block."""
         stamp = datetime.fromtimestamp(entry.time_s, UTC).astimezone().isoformat(timespec="milliseconds")
@@ -133,7 +137,8 @@ class ConsoleLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queues the record; an error also waits until it is on disk. Never raises."""
-        if self._closed or threading.current_thread() is self._thread:
+        in_own_thread = threading.current_thread() is self._thread
+        if self._closed or (in_own_thread and record.levelno < logging.ERROR):
             return
         if self._queue.qsize() > QUEUE_LIMIT and record.levelno < logging.WARNING:
             self._dropped += 1
@@ -149,6 +154,10 @@ class ConsoleLog(logging.Handler):
         done = threading.Event()
         self._queue.put(done)
         return done.wait(limit_s)
+
+    def hide(self, *values: str) -> None:
+        """Masks these values too; for keys whose variables have names that do not tell."""
+        self._form.hide(*values)
 
     def warm_up(self) -> None:
         """Loads, in the log's thread, what the first error needs (0.3 s, 7 MiB): later errors are quick anyway."""
@@ -243,6 +252,14 @@ def configure_logging(
 
 
 def _entry(record: logging.LogRecord) -> Entry:
+    try:
+        return _read(record)
+    except Exception as failure:  # noqa: BLE001 - no logging call may raise into the code that logs
+        text = f"a record could not be read: {type(failure).__name__}"
+        return Entry(record.created, record.levelname, record.name, "", "", "", text)
+
+
+def _read(record: logging.LogRecord) -> Entry:
     message = clip(_message(record), MESSAGE_CHARS)
     serious = record.levelno >= logging.ERROR or hasattr(record, "case")
     return Entry(

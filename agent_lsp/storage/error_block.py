@@ -67,7 +67,7 @@ def capture(record: logging.LogRecord, message: str) -> Trouble:
         return _case_trouble(case, message)
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
-        symptom = Symptom((record.levelname,), message)
+        symptom = Symptom(("LoggedError",), message)
         return Trouble("LoggedError", message, (symptom,), logged_from=_logged_from(record))
     text = clip(_text(error), MESSAGE_CHARS)
     trace = traceback.TracebackException.from_exception(error, lookup_lines=False, compact=True)
@@ -130,9 +130,10 @@ def versions() -> str:
     """One line each: our own version, Python, system, and the libraries whose version explains errors."""
     from importlib import metadata
 
+    system = platform.uname()
     lines = [
         f"python: {platform.python_version()} ({sys.executable})",
-        f"platform: {platform.system()} {platform.release()} {platform.machine()}",
+        f"platform: {system.system} {system.release} {system.machine}",
     ]
     for name in _DISTRIBUTIONS:
         try:

@@ -266,6 +266,13 @@ def _value(_: Symptom) -> Advice:
     )
 
 
+def _logged(_: Symptom) -> Advice:
+    return Advice(
+        ("The code noticed the trouble itself; `message` is its own account of it.",),
+        ("Read the code at `location`, and the lines of the same run just before this block.",),
+    )
+
+
 def _own(cause: str, fix: str) -> Callable[[Symptom], Advice]:
     return lambda symptom: Advice((cause,), () if symptom.details.get("hint") else (fix,))
 
@@ -274,6 +281,7 @@ _DOCTOR: Final = "Run `agent-lsp doctor`; it names what is missing."
 
 _RULES: Final[Mapping[str, Callable[[Symptom], Advice]]] = {
     "TestFailure": _test_failure,
+    "LoggedError": _logged,
     "ConfigError": _own("A setting is unknown, of a wrong type, or not allowed there.", "See docs/configuration.md."),
     "NoModelError": _own("The goal needs a language model and none is configured.", "Set ANTHROPIC_API_KEY."),
     "StaleError": _own("The text changed since it was tested.", "Validate the proposal again (`agent.revalidate`)."),

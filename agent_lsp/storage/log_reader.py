@@ -83,33 +83,28 @@ def follow(
 
 
 def _every_line(path: Path, lines: int, stop: Callable[[], bool]) -> Iterator[str]:
-    known = path.exists()
-    stream = path.open("rb") if known else None
-    if stream is not None:
-        stream.seek(0, os.SEEK_END)
-        end = stream.tell()
-        yield from _last_lines(path, lines, end) if lines > 0 else ()
+    stream = _open(path)
     rest = b""
-    while not stop():
-        if stream is None:
-            stream = _open(path)
-        data = stream.read() if stream is not None else b""
-        *whole, rest = (rest + data).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in whole)
-        if data:
-            continue
-        if stream is not None and _moved(path, stream):
-            missed = _newer_than(path, stream)
-            rest += stream.read()
-            stream.close()
-            for file in missed:
-                *whole, rest = (rest + file.read_bytes()).split(b"\n")
+    try:
+        if stream is not None:
+            end = stream.seek(0, os.SEEK_END)
+            yield from _last_lines(path, lines, end) if lines > 0 else ()
+        while not stop():
+            if stream is None:
+                stream = _open(path)
+            data = stream.read() if stream is not None else b""
+            *whole, rest = (rest + data).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in whole)
+            if stream is not None and not data and _moved(path, stream):
+                *whole, rest = (rest + _missed(path, stream)).split(b"\n")
+                stream.close()
+                stream = None
                 yield from (line.decode("utf-8", "replace") for line in whole)
-            stream = None
-            continue
-        time.sleep(_POLL_S)
-    if stream is not None:
-        stream.close()
+            elif not data:
+                time.sleep(_POLL_S)
+    finally:
+        if stream is not None:
+            stream.close()
 
 
 def _open(path: Path) -> BufferedReader | None:
@@ -129,15 +124,17 @@ def _moved(path: Path, stream: BufferedReader) -> bool:
     return not os.path.samestat(there, here) or there.st_size < stream.tell()
 
 
-def _newer_than(path: Path, stream: BufferedReader) -> list[Path]:
-    """Rotated files that came after the open one, oldest first, when several rotations happened meanwhile."""
+def _missed(path: Path, stream: BufferedReader) -> bytes:
+    """The rest of the open file, and the whole of files that were begun and rotated away meanwhile."""
     here = os.fstat(stream.fileno())
-    found: list[Path] = []
-    for file in list(_newest_first(path))[1:]:
+    newer: list[bytes] = []
+    for file in _newest_first(path):
+        if file == path:
+            continue
         if os.path.samestat(file.stat(), here):
-            return list(reversed(found))
-        found.append(file)
-    return []
+            return b"".join((stream.read(), *reversed(newer)))
+        newer.append(file.read_bytes())
+    return stream.read()
 
 
 def _newest_first(path: Path) -> Iterator[Path]:

@@ -7,8 +7,8 @@ detector of public addresses (an address is no secret, and a version number look
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 from urllib.parse import quote
 
 MASK: Final = "***"
@@ -16,7 +16,7 @@ MIN_VALUE_LENGTH: Final = 8
 """Shorter values of environment variables are words that stand everywhere."""
 
 _MIN_FOUND_LENGTH: Final = 4
-_WINDOW_CHARS: Final = 2_000
+_WINDOW_CHARS: Final = 600
 _OVERLAP_CHARS: Final = 200
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
@@ -24,8 +24,12 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGN
 _TRIGGERS: Final = (
     "key", "token", "secret", "pass", "pwd", "auth", "bearer", "credential", "cookie", "contrase",
     "://", "-----begin", "private", "sk-", "sk_", "rk_", "eyj", "akc", "xox", "sg.", "hooks.slack", "aws", "pypi-",
+    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat", "gldt-", "glft-", "glrt-", "hf_", "aiza", "npm_",
+    "akia", "asia",
 )  # fmt: skip
 _LONG_TOKEN = re.compile(r"[A-Za-z0-9_\-+=]{20,}")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""Ids of git and sha256 sums: long, everywhere, and no secret."""
 
 _KEY_BLOCK = re.compile(
     r"(-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----)"
@@ -46,8 +50,8 @@ _FLAG = re.compile(
     re.IGNORECASE,
 )
 _HEADER = re.compile(
-    r"(?P<lead>\b(?:proxy-)?authorization['\"\\]{0,3}\s{0,4}[:=]\s{0,4}['\"\\bB]{0,3}(?:(?:bearer|basic|token|digest|negotiate)\s{1,4})?"
-    r"|\b(?:x-api-key|x-auth-token|private-token|(?:set-)?cookie)['\"\\]{0,3}\s{0,4}[:,=]\s{0,4}['\"\\bB]{0,3})"
+    r"(?P<lead>\b(?:proxy-)?authorization['\"\\]{0,3}\s{0,4}[:=]\s{0,4}(?:b?['\"\\]{1,3})?(?:(?:bearer|basic|token|digest|negotiate)\s{1,4})?"
+    r"|\b(?:x-api-key|x-auth-token|private-token|(?:set-)?cookie)['\"\\]{0,3}\s{0,4}[:,=]\s{0,4}(?:b?['\"\\]{1,3})?)"
     r"(?P<bare>[^\s\"'\\,]{3,4000})",
     re.IGNORECASE,
 )
@@ -64,11 +68,13 @@ _JWT = re.compile(r"(?P<lead>\beyJ)(?P<bare>[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\
 _PATTERNS: Final = (_HEADER, _BEARER, _URL_LOGIN, _URL_USER, _SHAPED, _JWT, _ASSIGNED, _FLAG)
 
 _PLAIN_WORD = re.compile(
-    r"(?:none|null|true|false|str|int|bytes|bool|float|any|optional\S*|self|cls|\*+|\.\.\.|<\S*|\{\S*|\$\S*|%\S*|os\.\S*|"
-    r"(?:len|int|str|get\w*|load\w*|self\.|settings\.|config\.|args\.|request\.)\S*|\d{1,12})",
-    re.IGNORECASE,
+    r"(?i:none|null|true|false|str|int|bytes|bool|float|any|self|cls)|\*+|\.\.\.|\{\w*|\$\{?[A-Z_][A-Z0-9_]*|%[srd(]\S*"
+    r"|(?:os|self|settings|config|args|request|environ)[.\[]\S*|(?:len|int|str|[Oo]ptional|get\w*|load\w*)[(\[]\S*"
 )
-"""Right-hand sides that are code or counts and hold no secret: `token=None`, `tokens: int`, `max_tokens=16000`."""
+"""Right-hand sides that are code and hold no secret: `token=None`, `password: str`, `key = os.environ[...`."""
+
+_COUNT = re.compile(r"\d{1,12}")
+"""What may follow a name with `token` in it, as in `max_tokens=16000`; a password of digits is a password."""
 
 
 class _Detector(Protocol):
@@ -104,13 +110,20 @@ _DETECTORS: Final = {
 }
 """Module and class of each detector that is used."""
 
+_NEEDS_QUOTES: Final = "keyword"
+"""The slowest detector; all its patterns want a quotation mark."""
+
 
 class Redactor:
-    """Masks secrets. Safe to use from one thread at a time; loads detect-secrets when a line first looks suspicious."""
+    """Masks secrets; loads detect-secrets (0.2 s, 5 MiB) when a line first looks suspicious."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._known = _known_values(environ)
-        self._detectors: Sequence[_Detector] | None = None
+        self._detectors: Mapping[str, _Detector] | None = None
+
+    def hide(self, *values: str) -> None:
+        """Further values to mask wherever they stand, such as a key that the settings led to."""
+        self._known = tuple(sorted({*self._known, *_spellings(values)}, key=len, reverse=True))
 
     def mask(self, text: str) -> str:
         """The text with every secret replaced by `***`. Only a private key takes its line ends with it."""
@@ -139,8 +152,10 @@ class Redactor:
             window = line[start : start + _WINDOW_CHARS]
             if not suspicious(window):
                 continue
-            for detector in self._detectors:
-                found.update(detector.analyze_string(window))
+            quoted = any(mark in window for mark in "\"'`")
+            for name, detector in self._detectors.items():
+                if quoted or name != _NEEDS_QUOTES:
+                    found.update(detector.analyze_string(window))
         clean = (secret for secret in found if len(secret) >= _MIN_FOUND_LENGTH and MASK not in secret)
         return sorted((s for s in clean if not _PLAIN_WORD.fullmatch(s)), key=len, reverse=True)
 
@@ -150,35 +165,44 @@ def suspicious(text: str) -> bool:
     lowered = text.lower()
     if any(trigger in lowered for trigger in _TRIGGERS):
         return True
-    return any(any(char.isdigit() for char in match.group()) for match in _LONG_TOKEN.finditer(text))
+    return any(_looks_made(match.group()) for match in _LONG_TOKEN.finditer(text))
+
+
+def _looks_made(token: str) -> bool:
+    return any(map(str.isdigit, token)) and not _DIGEST.fullmatch(token)
 
 
 def _replacement(match: re.Match[str]) -> str:
     groups = match.groupdict()
-    quoted = groups.get("quoted")
-    if quoted is not None:
+    if groups.get("quoted") is not None:
         return f"{groups['lead']}{groups['quote']}{MASK}{groups['quote']}"
-    if _PLAIN_WORD.fullmatch(groups["bare"]):
+    bare, lead = groups["bare"], groups["lead"]
+    if _PLAIN_WORD.fullmatch(bare) or (_COUNT.fullmatch(bare) and "token" in lead.lower()):
         return match.group()
-    return f"{groups['lead']}{MASK}"
+    return f"{lead}{MASK}"
 
 
 def _known_values(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Secret values of the environment and the forms in which they get printed, longest first."""
+    """Secret values of the environment, longest first."""
+    values = [value for name, value in environ.items() if _SECRET_NAME.search(name)]
+    return tuple(sorted(_spellings(values), key=len, reverse=True))
+
+
+def _spellings(values: Iterable[str]) -> set[str]:
+    """The forms in which values get printed; short ones are left out."""
     forms: set[str] = set()
-    for name, raw in environ.items():
+    for raw in values:
         value = raw.strip()
-        if not _SECRET_NAME.search(name) or len(value) < MIN_VALUE_LENGTH:
-            continue
-        forms |= {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
-        forms |= {line for line in value.splitlines() if len(line) >= 3 * MIN_VALUE_LENGTH}
-    return tuple(sorted(forms, key=len, reverse=True))
+        if len(value) >= MIN_VALUE_LENGTH:
+            forms |= {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
+            forms |= {line for line in value.splitlines() if len(line) >= 3 * MIN_VALUE_LENGTH}
+    return forms
 
 
-def _load_detectors() -> Sequence[_Detector]:
+def _load_detectors() -> Mapping[str, _Detector]:
     from importlib import import_module
 
-    made: list[Any] = []
-    for module, name in _DETECTORS.items():
-        made.append(getattr(import_module(f"detect_secrets.plugins.{module}"), name)())
-    return made
+    return {
+        module: getattr(import_module(f"detect_secrets.plugins.{module}"), name)()
+        for module, name in _DETECTORS.items()
+    }

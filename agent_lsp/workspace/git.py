@@ -22,7 +22,6 @@ _FIXED: Final = {
 }
 SAFE_OPTIONS: Final = (
     "--no-pager",
-    "--literal-pathspecs",
     "-c",
     "core.fsmonitor=false",
     "-c",

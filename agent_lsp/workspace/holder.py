@@ -5,6 +5,9 @@ the first line in is the configuration, the first out `{"ready": true}` or `{"fa
 `{"id", "op", ...}` in and `{"id", "result"}` or `{"id", "error"}` out. Ends at the end of its input.
 """
 
+# The holder starts for every candidate: it does without pathlib, which costs more than all it does at start.
+# ruff: noqa: PTH101, PTH103, PTH106, PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
+
 import base64
 import json
 import os
@@ -20,7 +23,7 @@ from agent_lsp.workspace import holder_commands, mounts
 _FORBIDDEN = (".git", ".agent-lsp")
 
 
-class Refused(Exception):
+class RefusedPathError(Exception):
     """What was asked cannot be done; the text goes to the model."""
 
 
@@ -38,7 +41,7 @@ class Tree:
         return absolute[len(base) + 1 :] if absolute.startswith(base + "/") else None
 
     def resolve(self, path: str, *, follow: bool) -> str:
-        """Where a path leads, relative to the root. Raises Refused when that is outside or forbidden."""
+        """Where a path leads, relative to the root. Raises RefusedPathError when that is outside or forbidden."""
         joined = os.path.join(self._root, path)
         if follow:
             absolute = os.path.realpath(joined)
@@ -49,9 +52,9 @@ class Tree:
         if relative is None:
             relative = next((r for alias in self._aliases if (r := self._inside(absolute, alias))), None)
         if relative is None:
-            raise Refused(f"{path} leads out of the workspace; only files inside it can be used.")
+            raise RefusedPathError(f"{path} leads out of the workspace; only files inside it can be used.")
         if relative.split("/", 1)[0] in _FORBIDDEN:
-            raise Refused(f"{path} belongs to {relative.split('/', 1)[0]}, which is not yours to use.")
+            raise RefusedPathError(f"{path} belongs to {relative.split('/', 1)[0]}, which is not yours to use.")
         return relative
 
     def read(self, path: str) -> dict[str, str] | None:
@@ -67,7 +70,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise Refused(f"{path} cannot be read: {error.strerror}") from error
+            raise RefusedPathError(f"{path} cannot be read: {error.strerror}") from error
         mode = "100755" if found.st_mode & 0o100 else "100644"
         return {"content": base64.b64encode(content).decode("ascii"), "mode": mode}
 
@@ -75,7 +78,7 @@ class Tree:
         """Writes a file or symlink at a resolved path, with its folders."""
         absolute = os.path.join(self._root, path)
         if os.path.isdir(absolute) and not os.path.islink(absolute):
-            raise Refused(f"{path} is a folder; give the path of a file.")
+            raise RefusedPathError(f"{path} is a folder; give the path of a file.")
         try:
             os.makedirs(os.path.dirname(absolute), exist_ok=True)
             if mode == "120000" or os.path.islink(absolute):
@@ -86,9 +89,9 @@ class Tree:
                 return
             self._write_file(absolute, content, executable=mode == "100755")
         except (FileExistsError, NotADirectoryError) as error:
-            raise Refused(f"{path} cannot be written: a part of its path is a file.") from error
+            raise RefusedPathError(f"{path} cannot be written: a part of its path is a file.") from error
         except OSError as error:
-            raise Refused(f"{path} cannot be written: {error.strerror}") from error
+            raise RefusedPathError(f"{path} cannot be written: {error.strerror}") from error
 
     def _write_file(self, absolute: str, content: bytes, *, executable: bool) -> None:
         try:
@@ -114,13 +117,13 @@ class Tree:
         try:
             found = os.lstat(absolute)
             if stat.S_ISDIR(found.st_mode):
-                raise Refused(f"{path} is a folder; delete its files one by one.")
+                raise RefusedPathError(f"{path} is a folder; delete its files one by one.")
             self._written_s[absolute] = max(self._written_s.get(absolute, 0), int(found.st_mtime))
             os.unlink(absolute)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            raise Refused(f"{path} cannot be deleted: {error.strerror}") from error
+            raise RefusedPathError(f"{path} cannot be deleted: {error.strerror}") from error
         _forget_bytecode(absolute)
         folder = os.path.dirname(absolute)
         while folder != self._root:
@@ -189,8 +192,8 @@ class Holder:
                 self._commands.start(message, self._tree.resolve(message["cwd"], follow=True))
                 return
             self._reply({"id": message["id"], "result": self._do(message)})
-        except (Refused, holder_commands.NotStarted) as error:
-            kind = "refused" if isinstance(error, Refused) else "start"
+        except (RefusedPathError, holder_commands.NotStartedError) as error:
+            kind = "refused" if isinstance(error, RefusedPathError) else "start"
             self._reply({"id": message["id"], "error": {"kind": kind, "text": str(error)}})
         except OSError as error:
             self._reply({"id": message["id"], "error": {"kind": "refused", "text": str(error)}})
@@ -209,7 +212,7 @@ class Holder:
             case "kill":
                 self._commands.kill(message["command"])
             case other:
-                raise Refused(f"no operation named {other}")
+                raise RefusedPathError(f"no operation named {other}")
         return None
 
     def _reply(self, message: dict[str, Any]) -> None:

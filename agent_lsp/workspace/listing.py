@@ -40,6 +40,7 @@ EXCLUDED: Final = (
 """Untracked names that are ignored whatever the workspace's own rules say."""
 
 FORBIDDEN: Final = frozenset({".git", ".agent-lsp"})
+_OURS: Final = (".git/", ".agent-lsp/")
 
 _EXCLUDED_NAME = re.compile("|".join(f"(?:{re.escape(name).replace(chr(92) + '*', '.*')})" for name in EXCLUDED))
 
@@ -96,12 +97,7 @@ class Listing:
     async def files(self) -> Live:
         """Files that are tracked or not ignored, and nested repositories. Raises SnapshotError."""
         await self._describe()
-        out = await self._ls("-o")
-        others = [os.fsdecode(row) for row in out.split(b"\0") if row]
-        nested = {row.rstrip("/") for row in others if row.endswith("/")} | self._tracked.nested
-        paths = dict.fromkeys(self._tracked.paths)
-        paths.update((row, None) for row in others if not row.endswith("/"))
-        return Live([path for path in paths if path.split("/", 1)[0] not in FORBIDDEN], frozenset(nested))
+        return await asyncio.to_thread(_live, await self._ls("-o"), self._tracked)
 
     async def ignored(self) -> frozenset[str]:
         """What the rules ignore, whole folders as one entry, without a final slash. Raises SnapshotError."""
@@ -181,15 +177,27 @@ class Listing:
             # No index yet, a broken one or one of another format: everything that is not ignored counts.
             self._tracked = _Tracked(key)
             return
-        rows = [row.partition(b"\t") for row in out.split(b"\0") if row]
-        links = frozenset(os.fsdecode(path) for head, _, path in rows if head.startswith(b"160000"))
-        paths = list(dict.fromkeys(os.fsdecode(path) for head, _, path in rows if not head.startswith(b"160000")))
-        self._tracked = _Tracked(key, paths, links, copy)
+        self._tracked = await asyncio.to_thread(_parse_index, key, out, copy)
 
     async def _read_tracked(self, repository: _Repository, index: Path) -> bytes:
         env = self.private.env(repository.top, index)
         env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(repository.common_dir / "objects")
         return await git.run(git.Call(("ls-files", "-z", "-s"), self.root, env))
+
+
+def _live(out: bytes, tracked: _Tracked) -> Live:
+    others = [os.fsdecode(row) for row in out.split(b"\0") if row]
+    nested = {row.rstrip("/") for row in others if row.endswith("/")} | tracked.nested
+    paths = dict.fromkeys(tracked.paths)
+    paths.update((row, None) for row in others if not row.endswith("/"))
+    return Live([path for path in paths if not path.startswith(_OURS)], frozenset(nested))
+
+
+def _parse_index(key: tuple[int, ...], out: bytes, index: Path) -> _Tracked:
+    rows = [row.partition(b"\t") for row in out.split(b"\0") if row]
+    links = frozenset(os.fsdecode(path) for head, _, path in rows if head.startswith(b"160000"))
+    paths = list(dict.fromkeys(os.fsdecode(path) for head, _, path in rows if not head.startswith(b"160000")))
+    return _Tracked(key, paths, links, index)
 
 
 def find_repository(root: Path) -> _Repository | None:

@@ -4,6 +4,9 @@ The caller must be single-threaded (Linux allows a new user namespace to nobody 
 process is process 1 of its namespaces; everything in them dies with it.
 """
 
+# The holder starts for every candidate: it does without pathlib, which costs more than all it does at start.
+# ruff: noqa: PTH101, PTH102, PTH112, PTH114, PTH118, PTH123
+
 import ctypes
 import os
 import signal
@@ -20,7 +23,12 @@ _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 
 
 class _Attributes(ctypes.Structure):
-    _fields_ = (("set", ctypes.c_uint64), ("clear", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("ns", ctypes.c_uint64))
+    _fields_ = (
+        ("set", ctypes.c_uint64),
+        ("clear", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("ns", ctypes.c_uint64),
+    )
 
 
 def _libc() -> Any:
@@ -75,7 +83,7 @@ def _wait_outside(child: int) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123 - the holder imports as little as it can
+    with open(path, "w", encoding="ascii") as file:
         file.write(text)
 
 
@@ -95,20 +103,17 @@ def _mount_all(config: dict[str, Any]) -> None:
     _check(_libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "private mounts")
     lowers = [_hold(layer) for layer in (*config["layers"], root)]
     upper, work, scratch_now = _hold(config["upper"]), _hold(config["work"]), _hold(scratch)
-    git = os.path.join(root, ".git")  # noqa: PTH118 - see above
-    git_now = _hold(git) if os.path.lexists(git) and not os.path.islink(git) else None  # noqa: PTH114 - see above
+    git = os.path.join(root, ".git")
+    git_now = _hold(git) if os.path.lexists(git) and not os.path.islink(git) else None
     masked = [(path, _hold(os.devnull)) for path in config["masked"] if os.path.lexists(path)]
     _mount_tmp(config)
     options = f"lowerdir={':'.join(lowers)},upperdir={upper},workdir={work},userxattr"
-    try:
-        _mount("overlay", root, "overlay", _MS_NODEV, options + ",volatile")
-    except OSError:
-        _mount("overlay", root, "overlay", _MS_NODEV, options)
+    _mount_overlay(root, options)
     if git_now is not None:
         _mount(git_now, git, "none", _MS_BIND | _MS_REC, None)
     _mount(scratch_now, scratch, "none", _MS_BIND, None)
     writable = [root, scratch, config["tmp"]]
-    if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108 - see above; this is where semaphores live
+    if os.path.isdir("/dev/shm"):  # noqa: S108 - see above; this is where semaphores live
         _mount("tmpfs", "/dev/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")  # noqa: S108
         writable.append("/dev/shm")  # noqa: S108
     for path, nothing in masked:
@@ -119,6 +124,14 @@ def _mount_all(config: dict[str, Any]) -> None:
         _set_writable(path)
 
 
+def _mount_overlay(target: str, options: str) -> None:
+    """Without flushing the disk at its end, where the kernel can."""
+    try:
+        _mount("overlay", target, "overlay", _MS_NOSUID | _MS_NODEV, options + ",volatile")
+    except OSError:
+        _mount("overlay", target, "overlay", _MS_NOSUID | _MS_NODEV, options)
+
+
 def _mount_tmp(config: dict[str, Any]) -> None:
     """A private, writable view of /tmp. Its upper layer lies in memory if the candidate itself is below /tmp."""
     tmp, home = config["tmp"], config["tmp_layers"]
@@ -126,10 +139,10 @@ def _mount_tmp(config: dict[str, Any]) -> None:
     if config["tmp_in_memory"]:
         _mount("tmpfs", home, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=700")
     for name in ("upper", "work"):
-        os.mkdir(f"{home}/{name}")  # noqa: PTH102 - see above
-    os.chmod(f"{home}/upper", 0o1777)  # noqa: PTH101, S103 - as /tmp is
+        os.mkdir(f"{home}/{name}")
+    os.chmod(f"{home}/upper", 0o1777)  # noqa: S103 - as /tmp is
     options = f"lowerdir={now},upperdir={_hold(home + '/upper')},workdir={_hold(home + '/work')},userxattr"
-    _mount("overlay", tmp, "overlay", _MS_NOSUID | _MS_NODEV, options)
+    _mount_overlay(tmp, options)
 
 
 def _set_attributes(path: str, attributes: _Attributes, flags: int) -> None:

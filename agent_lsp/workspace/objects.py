@@ -44,6 +44,12 @@ class Objects:
         self._manifests: OrderedDict[str, Manifest] = OrderedDict()
         self._sha256: dict[str, str] = {}
 
+    def forget(self) -> None:
+        """Drops what is believed of the store, which may have been removed."""
+        self._known_trees.clear()
+        self._manifests.clear()
+        self._sha256.clear()
+
     def _loose(self, oid: str) -> Path:
         return self.git.folder / "objects" / oid[:2] / oid[2:]
 
@@ -151,15 +157,12 @@ class Objects:
         unknown = [oid for oid in wanted if oid not in self._sha256]
         for start in range(0, len(unknown), 500):
             contents = await self.read(unknown[start : start + 500])
-            for oid, content in contents.items():
-                self._sha256[oid] = (
-                    await asyncio.to_thread(_hex256, content) if len(content) > 1 << 20 else _hex256(content)
-                )
+            self._sha256.update(await asyncio.to_thread(_hex256, contents))
         return {oid: self._sha256[oid] for oid in wanted}
 
 
-def _hex256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _hex256(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return {oid: hashlib.sha256(content).hexdigest() for oid, content in contents.items()}
 
 
 def _make_folder(folders: dict[str, dict[str, Any]], path: str) -> dict[str, Any]:

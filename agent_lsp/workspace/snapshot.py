@@ -16,6 +16,7 @@ from agent_lsp.domain.text import decode, encode_like
 from agent_lsp.workspace import git
 from agent_lsp.workspace.layout import Layout, make_private
 from agent_lsp.workspace.listing import FORBIDDEN, Listing, Live
+from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.objects import PACK_FROM, Leaf, Manifest, Objects, object_id
 from agent_lsp.workspace.statcache import Known, Loaded, StatCache, load
 
@@ -37,7 +38,7 @@ class GitTrees:
         self._lock = asyncio.Lock()
         self._prepared = False
         self._last: tuple[Manifest, str] | None = None
-        self.nested: frozenset[str] = frozenset()
+        self._nested: frozenset[str] | None = None
 
     async def prepare(self) -> None:
         """Makes the private git directory; called by everything else when it is needed."""
@@ -45,6 +46,7 @@ class GitTrees:
             return
         make_private(self.layout.cache)
         await self.private.prepare()
+        self.objects.forget()
         await asyncio.to_thread(self._stats.restore)
         self._last, self._prepared = None, True
 
@@ -55,7 +57,7 @@ class GitTrees:
                 raise SnapshotError(f"{self.root} is not a folder that can be read")
             await self.prepare()
             live = await self.listing.files()
-            self.nested = live.nested
+            self._nested = live.nested
             try:
                 disk = await self._disk(live)
                 manifest, versions = await self._lay_over(disk, buffers)
@@ -64,19 +66,13 @@ class GitTrees:
                 hint = "Check the free space and the rights of the cache folder."
                 raise SnapshotError(f"the snapshot could not be stored: {error}", hint=hint) from error
 
-    async def live_files(self) -> Live:
-        """The workspace's files as they are listed now."""
+    async def look(self) -> LiveView:
+        """What the workspace ignores now, and the nested repositories in it. Raises SnapshotError."""
         async with self._lock:
             await self.prepare()
-            live = await self.listing.files()
-            self.nested = live.nested
-            return live
-
-    async def ignored(self) -> frozenset[str]:
-        """What the workspace ignores now, whole folders as one entry."""
-        async with self._lock:
-            await self.prepare()
-            return await self.listing.ignored()
+            if self._nested is None:
+                self._nested = (await self.listing.files()).nested
+            return LiveView(await self.listing.ignored(), self._nested)
 
     def mtime_ns(self, path: str, leaf: Leaf) -> int | None:
         """When the live file with exactly this content was written, if that is known."""
@@ -151,7 +147,7 @@ class GitTrees:
             place = places[buffer.path]
             if place is None or place in ignored:
                 continue
-            manifest[place] = await self._buffer_leaf(buffer, place, disk.get(place))
+            manifest[place] = await self._buffer_leaf(buffer, disk.get(place))
             versions[buffer.path] = buffer.version
         return manifest, versions
 
@@ -166,9 +162,9 @@ class GitTrees:
         place = real.relative_to(self.root).as_posix()
         parts = place.split("/")
         above = {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
-        return None if parts[0] in FORBIDDEN or above & self.nested else place
+        return None if parts[0] in FORBIDDEN or above & (self._nested or frozenset()) else place
 
-    async def _buffer_leaf(self, buffer: Buffer, place: str, leaf: Leaf | None) -> Leaf:
+    async def _buffer_leaf(self, buffer: Buffer, leaf: Leaf | None) -> Leaf:
         base = None if leaf is None else (await self.objects.read([leaf.oid]))[leaf.oid]
         decoded = None if base is None else decode(base)
         if leaf is not None and decoded is not None and decoded.text == buffer.text:

@@ -78,16 +78,20 @@ class Search:
     options: RepairOptions
     ledger: Ledger
     kept: dict[str, tuple[Entry, Entry]] = field(default_factory=dict)
+    hanging: set[tuple[str, int]] = field(default_factory=set)
+    postponed: list[SmallEdit] = field(default_factory=list)
 
     async def mend(self, tests: tuple[CaseId, ...]) -> Winner | None:
         """The first edit that makes all these tests pass and is proven; else the first that the gate accepts."""
         texts = self._texts()
         self.ledger.exhausted = False
+        self.hanging.clear()
+        self.postponed.clear()
         seen = self.ledger.seen.setdefault(tests, set())
         queue, total = await asyncio.to_thread(self._queue, tests, texts, seen)
         second: tuple[SmallEdit, Winner] | None = None
         while not self._spent():
-            edit = await asyncio.to_thread(next, queue, None)
+            edit = await asyncio.to_thread(self._next, queue)
             if edit is None:
                 self.ledger.exhausted = True
                 break
@@ -121,6 +125,17 @@ class Search:
                 edits += edits_of(source, lines, TEMPLATES)
         return distinct(in_order(edits), texts, seen), len(edits)
 
+    def _next(self, queue: Iterator[SmallEdit]) -> SmallEdit | None:
+        """The next edit; those of a line where one made the tests hang come last, as more of them will hang.
+
+        Where the tests hung without any edit, that says nothing, and the order stays.
+        """
+        for edit in queue:
+            if (edit.path, edit.line) not in self.hanging or self.survey.report.timed_out:
+                return edit
+            self.postponed.append(edit)
+        return self.postponed.pop(0) if self.postponed else None
+
     def _texts(self) -> dict[str, str]:
         found = dict(self.survey.texts)
         for path, (_, after) in self.kept.items():
@@ -149,6 +164,8 @@ class Search:
                 if kept_before is not None:
                     self.kept[edit.path] = kept_before
         self.ledger.count(result)
+        if result is TryResult.TIMED_OUT:
+            self.hanging.add((edit.path, edit.line))
         self._journal(edit, (old, new), result, self.clock.monotonic() - started)
         if evidence is None or not evidence.verdict.decision.acceptable:
             return None
@@ -160,14 +177,9 @@ class Search:
         report = await self._run(tests, limit_s, fail_fast=True)
         if not _all_pass(report, tests):
             return (TryResult.TIMED_OUT if report is not None and report.timed_out else TryResult.STILL_FAILS), None
-        before = self.survey.report
-        if before.passing():
-            everything = await self._run(
-                self.survey.selection, self.survey.timeout_s(list(before.cases)), fail_fast=False
-            )
-            if everything is None or not everything.finished or before.passing() - everything.passing():
-                return TryResult.BREAKS_OTHERS, None
-        goal_tests = tests if all(test in before.cases for test in tests) else ()
+        if not await self._survivors_pass():
+            return TryResult.BREAKS_OTHERS, None
+        goal_tests = tests if all(test in self.survey.report.cases for test in tests) else ()
         scope = self.task.goal.scope
         evidence = await self.gate.validate(
             self.task.base_tree, self.edits(), goal_tests=goal_tests, scope=scope, on_progress=self._gate_tells
@@ -176,6 +188,20 @@ class Search:
         if decision is Decision.PROVEN:
             return TryResult.PROVEN, evidence
         return (TryResult.ACCEPTABLE if decision.acceptable else TryResult.REFUSED), evidence
+
+    async def _survivors_pass(self) -> bool:
+        """Whether what passed in the first run passes still; a test that fails now gets a second chance."""
+        survivors = self.survey.report.passing()
+        if not survivors:
+            return True
+        limit_s = self.survey.timeout_s(list(self.survey.report.cases))
+        report = await self._run(self.survey.selection, limit_s, fail_fast=False)
+        if report is None or not report.finished:
+            return False
+        broken = sorted(survivors - report.passing())
+        if broken:
+            report = await self._run(broken, limit_s, fail_fast=True)
+        return report is not None and _all_pass(report, broken)
 
     async def _run(self, tests: Sequence[str], timeout_s: float, *, fail_fast: bool) -> SuiteReport | None:
         """None where the edit keeps the tests from starting at all.
@@ -236,7 +262,9 @@ class Search:
 
 def _all_pass(report: SuiteReport | None, tests: Sequence[CaseId]) -> bool:
     """Each test passed, or every test of a file that could not be collected before."""
-    if report is None or not report.finished or report.collection_errors or report.failing():
+    if report is None or not report.finished:
+        return False
+    if tests and (report.collection_errors or report.failing()):
         return False
     passing = report.passing()
     return all(test in passing or any(case.startswith(test + "::") for case in passing) for test in tests)

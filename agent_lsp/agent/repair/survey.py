@@ -35,11 +35,11 @@ class Survey:
     trouble: str = ""
 
     def timeout_s(self, tests: Sequence[CaseId]) -> float:
-        """How long a try may take: five times what the tests took in the first run, and two seconds."""
+        """How long a try may take: two seconds, twice the start of the runner, and five times these tests."""
         cases = self.report.cases
         start_up = max(0.0, self.report.duration_s - sum(case.duration_s for case in cases.values()))
         start_up = _START_UP_S if self.report.timed_out else start_up
-        return 2.0 + 5.0 * (start_up + sum(cases[test].duration_s for test in tests if test in cases))
+        return 2.0 + 2.0 * start_up + 5.0 * sum(cases[test].duration_s for test in tests if test in cases)
 
     def suspicion(self, tests: Sequence[CaseId], texts: Mapping[str, str]) -> Suspicion:
         """What these failing tests accuse: by the lines they ran, else by what their failures say. Takes a while."""

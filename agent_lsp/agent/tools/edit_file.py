@@ -46,7 +46,9 @@ async def _run(given: EditFile, bench: Bench) -> Answer:
 def _surroundings(before: str, after: str) -> str:
     """The changed lines of the new text with a few around them."""
     old, new = split_lines(before), split_lines(after)
-    head = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new)))
+    head = next(
+        (at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new))
+    )
     tail = 0
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1

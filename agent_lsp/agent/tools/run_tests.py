@@ -1,13 +1,15 @@
-"""Owns the tool run_tests, and how a test run reads as text."""
+"""Owns the tool run_tests, which runs the workspace's tests in the candidate."""
 
 from typing import Final
 
 from pydantic import Field
 
-from agent_lsp.agent.findings import report_text
 from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
+from agent_lsp.agent.validation_text import failure_text
 from agent_lsp.domain.errors import RunnerUnavailableError, ToolError
 from agent_lsp.domain.policy import Effect, inside_root
+
+MOST_CHARACTERS: Final = 20_000
 
 
 class RunTests(ToolInput):
@@ -25,7 +27,7 @@ async def _run(given: RunTests, bench: Bench) -> Answer:
         report = await bench.run_suite(bench.candidate, wanted)
     except RunnerUnavailableError as error:
         raise ToolError(f"The tests could not be started: {error.message} {error.hint}".strip()) from error
-    return Answer(report_text(report), trouble=not report.ran)
+    return Answer(failure_text(report, MOST_CHARACTERS), trouble=not report.ran)
 
 
 def _inside(name: str) -> str:

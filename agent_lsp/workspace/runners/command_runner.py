@@ -3,6 +3,7 @@
 import shlex
 import tempfile
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ class CommandRunner:
     command counts as one test.
     """
 
-    def __init__(self, command: str) -> None:
-        self._command = command
+    def __init__(self, command: str, timeout_s: float = inf) -> None:
+        self._command, self._timeout_s = command, timeout_s
 
     @property
     def name(self) -> str:
@@ -38,7 +39,7 @@ class CommandRunner:
         junit = Path(tempfile.mkdtemp(prefix="tests-", dir=candidate.scratch)) / "junit.xml"
         line = self._command.replace("{junit}", shlex.quote(str(junit)))
         line = line.replace("{tests}", " ".join(shlex.quote(test) for test in request.tests))
-        result = await candidate.run(Command(("sh", "-c", line), timeout_s=request.timeout_s))
+        result = await candidate.run(Command(("sh", "-c", line), timeout_s=min(request.timeout_s, self._timeout_s)))
         if result.exit_status in _NOT_STARTED:
             raise RunnerUnavailableError(
                 f"`{self._command}` could not be started: {result.output.strip()[-300:]}", hint="Set tests.command."

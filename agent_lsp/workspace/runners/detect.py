@@ -21,7 +21,8 @@ _READ_AT_MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
-    """The settings under `tests`. `runner` is `auto`, `pytest`, `unittest` or `command`; `args` go to the runner."""
+    """The settings under `tests`. `runner` is `auto`, `pytest`, `unittest` or `command`; `args` go to the runner,
+    `timeout_s` bounds each run."""
 
     runner: str = "auto"
     interpreter: str | None = None
@@ -31,7 +32,9 @@ class RunnerOptions:
 
 
 class WorkspaceRunnerFinder:
-    """See RunnerFinder: a command if one is set, else pytest where it is installed, else unittest."""
+    """See RunnerFinder: a command if one is set, else pytest where it is installed, else unittest.
+
+    Tests that need no pytest run under the project's own Python, rather than under another one that has it."""
 
     def __init__(self, options: RunnerOptions) -> None:
         self._options = options
@@ -44,14 +47,15 @@ class WorkspaceRunnerFinder:
                 raise RunnerUnavailableError(
                     "tests.runner is `command` and tests.command is empty", hint="Set tests.command, with {junit} in it."
                 )
-            return CommandRunner(options.command)
+            return CommandRunner(options.command, options.timeout_s)
         found = await find_interpreter(candidate, options.interpreter)
         if options.runner == "unittest":
             return self._unittest(found)
-        if found.with_pytest is not None:
-            return PytestRunner(found.with_pytest, options.args)
-        if options.runner == "auto" and await self._only_unittest(candidate):
+        own = found.with_pytest is not None and found.with_pytest == found.usable
+        if options.runner == "auto" and not own and await self._only_unittest(candidate):
             return self._unittest(found)
+        if found.with_pytest is not None:
+            return PytestRunner(found.with_pytest, options.args, options.timeout_s)
         raise RunnerUnavailableError(f"no Python with pytest was found: {found.explain()}", hint=found.hint())
 
     async def describe(self, candidate: Candidate) -> str:
@@ -65,7 +69,7 @@ class WorkspaceRunnerFinder:
         interpreter = found.usable
         if interpreter is None:
             raise RunnerUnavailableError(f"no usable Python was found: {found.explain()}", hint=found.hint())
-        return UnittestRunner(interpreter, self._options.args)
+        return UnittestRunner(interpreter, self._options.args, self._options.timeout_s)
 
     async def _only_unittest(self, candidate: Candidate) -> bool:
         """Whether the tests can run without pytest: nothing configures or imports it, and something uses unittest."""

@@ -1,5 +1,8 @@
 """Owns running a workspace's tests with its own pytest."""
 
+from dataclasses import replace
+from math import inf
+
 from agent_lsp.domain.ports import Candidate, SuiteRequest
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.injected import Launch, OnCase, existing, launch
@@ -13,8 +16,8 @@ class PytestRunner:
     coverage, reports and caches written into the workspace (see inject/agent_lsp_report.py).
     """
 
-    def __init__(self, interpreter: Interpreter, arguments: tuple[str, ...] = ()) -> None:
-        self._interpreter, self._arguments = interpreter, arguments
+    def __init__(self, interpreter: Interpreter, arguments: tuple[str, ...] = (), timeout_s: float = inf) -> None:
+        self._interpreter, self._arguments, self._timeout_s = interpreter, arguments, timeout_s
 
     @property
     def name(self) -> str:
@@ -31,4 +34,5 @@ class PytestRunner:
             missing = ", ".join(request.tests)
             return SuiteReport(self.name, trouble=f"not found: {missing}", not_found=request.tests)
         arguments = (*self._arguments, "-p", "agent_lsp_report", "-o", "cache_dir={folder}/cache", *paths)
+        request = replace(request, timeout_s=min(request.timeout_s, self._timeout_s))
         return await launch(candidate, Launch("pytest", self._interpreter, arguments, self.name), request, on_case)

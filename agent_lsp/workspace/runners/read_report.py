@@ -176,7 +176,7 @@ def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
             return f"the tests did not end within {result.duration_s:.0f} s{where or ' (no test was running)'}"
         return f"the test process {_how(result.exit_status)}{where} before its report was complete"
     if marker["exit_status"] in (3, 4) and not records.cases:
-        return f"the test framework gave up with status {marker['exit_status']} before any test ran"
+        return f"the test framework gave up before any test ran: {_complaint(result.output)}"
     told = (marker["collected"], marker["ended"])
     if told != (records.collected, records.ended):
         return f"the report was changed: it holds {records.ended} results and its end marker says {told[1]}"
@@ -184,6 +184,13 @@ def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
         why = marker["stopped"] or f"exit status {marker['exit_status']}"
         return f"only {records.ended} of {records.collected} tests ran ({why})"
     return ""
+
+
+def _complaint(output: str) -> str:
+    """What a framework said that could not start: its first error lines, in short."""
+    lines = [line.strip() for line in output.splitlines() if line.startswith(("E ", "ERROR", "INTERNALERROR"))]
+    chosen = lines or [line.strip() for line in output.splitlines() if line.strip()][-3:]
+    return " / ".join(line.removeprefix("E ").strip() for line in chosen[:4])[:600] or "it did not say why"
 
 
 def _how(exit_status: int | None) -> str:

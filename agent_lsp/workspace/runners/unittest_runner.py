@@ -1,5 +1,8 @@
 """Owns running a workspace's tests with the standard library's unittest."""
 
+from dataclasses import replace
+from math import inf
+
 from agent_lsp.domain.ports import Candidate, SuiteRequest
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.injected import Launch, OnCase, launch
@@ -10,8 +13,8 @@ class UnittestRunner:
     """Ids read as pytest's do (`tests/test_a.py::Case::test_x`), so that they name their file; the arguments are
     file name patterns, `test*.py` without any."""
 
-    def __init__(self, interpreter: Interpreter, patterns: tuple[str, ...] = ()) -> None:
-        self._interpreter, self._patterns = interpreter, patterns
+    def __init__(self, interpreter: Interpreter, patterns: tuple[str, ...] = (), timeout_s: float = inf) -> None:
+        self._interpreter, self._patterns, self._timeout_s = interpreter, patterns, timeout_s
 
     @property
     def name(self) -> str:
@@ -24,4 +27,5 @@ class UnittestRunner:
     async def run(self, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None = None) -> SuiteReport:
         """See SuiteRunner."""
         what = Launch("unittest", self._interpreter, self._patterns, self.name)
+        request = replace(request, timeout_s=min(request.timeout_s, self._timeout_s))
         return await launch(candidate, what, request, on_case)

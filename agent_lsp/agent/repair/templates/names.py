@@ -68,21 +68,25 @@ def attribute(site: Site) -> Iterator[Rewrite]:
 
 
 def swapped_arguments(site: Site) -> Iterator[Rewrite]:
-    """Two arguments of a call change places, neighbours first."""
+    """Two arguments of a call, or two items of a tuple, change places; neighbours first."""
     node = site.node
-    if not isinstance(node, ast.Call) or not 2 <= len(node.args) <= _MOST_ARGUMENTS:
+    if isinstance(node, ast.Call):
+        items, prior = node.args, 0.75
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load):
+        items, prior = node.elts, 0.75 if isinstance(site.parent, ast.Return) else 0.5
+    else:
         return
-    pairs = sorted(combinations(range(len(node.args)), 2), key=lambda pair: pair[1] - pair[0])
-    for low, high in pairs:
-        left, right = node.args[low], node.args[high]
-        if isinstance(left, ast.Starred) or isinstance(right, ast.Starred):
-            continue
+    if not 2 <= len(items) <= _MOST_ARGUMENTS:
+        return
+    for low, high in combinations(range(len(items)), 2):
+        left, right = items[low], items[high]
         (start, left_end), (right_start, end) = site.source.span(left), site.source.span(right)
         between = site.source.text[left_end:right_start]
-        if "(" in between.partition(",")[0] or ")" in between.partition(",")[0]:
-            continue
-        text = site.source.segment(right) + between + site.source.segment(left)
-        yield Rewrite(start, end, text, 0.75 if high - low == 1 else 0.5)
+        to_comma, _, from_comma = between.partition(",")
+        bare = ")" not in to_comma and not from_comma.rstrip().endswith("(")
+        if bare and not isinstance(left, ast.Starred) and not isinstance(right, ast.Starred):
+            text = site.source.segment(right) + between + site.source.segment(left)
+            yield Rewrite(start, end, text, prior if high - low == 1 else prior - 0.2)
 
 
 def sibling(site: Site) -> Iterator[Rewrite]:

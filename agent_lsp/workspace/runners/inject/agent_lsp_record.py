@@ -52,6 +52,7 @@ class Recorder:
     def __init__(self, config: dict[str, Any]) -> None:
         self.root: str = os.path.realpath(config["root"])
         self.tests: list[str] = config["tests"]
+        self._exact = set(self.tests)
         self.fail_fast: bool = config["fail_fast"]
         self.report = Report(config["report"])
         self.touched = Touched(self.root)
@@ -74,6 +75,8 @@ class Recorder:
 
     def wanted(self, case_id: str) -> list[str]:
         """Which of the asked ids and paths a test answers to."""
+        if case_id in self._exact:
+            return [case_id]
         return [want for want in self.tests if answers(case_id, want)]
 
     def collect(self, ids: list[str]) -> None:
@@ -245,7 +248,7 @@ class Tracer:
         for real, target in self._targets.items():
             if target in self.loaded_by or not target.endswith(".py"):
                 continue
-            names = module_names(target)
+            names = module_names(target, os.path.dirname(real))
             for name, module in modules:
                 file = getattr(module, "__file__", None)
                 if name in names and isinstance(file, str):
@@ -255,9 +258,20 @@ class Tracer:
                     self._report.write("loaded", module=name, path=target if place == real else place, sha256="")
 
 
-def module_names(path: str) -> set[str]:
-    """The dotted names under which a file could be imported: `src/a/b.py` is src.a.b, a.b or b."""
+def module_names(path: str, folder: str) -> set[str]:
+    """The dotted names under which a copy of a file would be imported: `src/a/b.py` is src.a.b and a.b.
+
+    Folders with an `__init__.py` belong to the name. A bare name is taken for a copy only where the file lies at the
+    root or in `src` or `lib`: `types` elsewhere is rarely the file that it shares its name with.
+    """
     parts = path[:-3].replace(os.sep, "/").split("/")
+    least = 1
+    while os.path.exists(os.path.join(folder, "__init__.py")) and least < len(parts):
+        folder, least = os.path.dirname(folder), least + 1
     if parts[-1] == "__init__":
         parts.pop()
-    return {".".join(parts[start:]) for start in range(len(parts))}
+        least -= 1
+    names = {".".join(parts[start:]) for start in range(len(parts) - least + 1)}
+    if len(parts) > 1 and parts[:-1] not in (["src"], ["lib"]) and least < 2:
+        names.discard(parts[-1])
+    return {name for name in names if name and name not in getattr(sys, "stdlib_module_names", ())}

@@ -1,0 +1,320 @@
+"""Owns one conversation with a model: asks, waits, asks again, serves its tool calls, and ends when a tool ends it."""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agent_lsp.agent.engines import Desk, Record, Tell
+from agent_lsp.agent.findings import shortened
+from agent_lsp.agent.toolbox import Served, Toolbox
+from agent_lsp.domain.conversation import (
+    Block,
+    Message,
+    ModelRequest,
+    ModelTurn,
+    Phase,
+    StopReason,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from agent_lsp.domain.errors import (
+    BudgetSpentError,
+    ModelBrokenError,
+    ModelRefusedError,
+    ModelRejectedError,
+    ModelUnavailableError,
+    StuckError,
+)
+from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.ports import Clock, Model
+
+logger = logging.getLogger(__name__)
+
+MOST_CHARACTERS: Final = 500_000
+"""Above this, old tool results are left out of the request; about 125,000 tokens."""
+
+KEPT_WHOLE: Final = 6
+PROSE_EVERY_S: Final = 1.0
+_LEFT_OUT: Final = "(left out to save room; call the tool again if you need it)"
+_CUT_CALL: Final = "Not run: your answer was cut at the length limit. Do it again in smaller pieces."
+_CUT_TEXT: Final = "Your answer was cut at the length limit. Go on from there, in smaller pieces."
+_AFTER_END: Final = "Not run: the call before it had ended this phase."
+_TOO_EARLY: Final = "Not taken: an edit of the same turn failed. Look at its result first, mend it, then finish."
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a question is asked again. `attempts` counts all askings of an endpoint that does not answer."""
+
+    attempts: int = 6
+    base_s: float = 0.5
+    cap_s: float = 30.0
+    broken_streams: int = 4
+    length_stops: int = 3
+    same_failures: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a conversation meets in one stretch: the tools on offer and the run behind it."""
+
+    toolbox: Toolbox
+    tell: Tell
+    record: Record
+    desk: Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a stretch ended: with an ending tool's value, or (None) with prose alone, reminded once."""
+
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who answers, and how patiently it is asked."""
+
+    model: Model
+    clock: Clock
+    patience: Patience
+    max_tokens: int = 16_000
+
+
+def backoff_s(attempt: int, patience: Patience) -> float:
+    """Seconds before retry number `attempt` (1 is the first retry): doubles each time up to the cap."""
+    return min(patience.cap_s, patience.base_s * 2.0 ** (attempt - 1))
+
+
+class Conversation:
+    """The messages of one phase. Only whole messages are ever in it."""
+
+    def __init__(self, voice: Voice, phase: Phase, system: str) -> None:
+        self._voice, self._phase, self._system = voice, phase, system
+        self._messages: list[Message] = []
+        self._failures: Counter[str] = Counter()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was said so far, whole messages only."""
+        return tuple(self._messages)
+
+    def add(self, text: str) -> None:
+        """Adds words of the user, to the last message where that is the user's already."""
+        self._add_blocks((Text(text),))
+
+    async def until_ended(self, exchange: Exchange, reminder: str) -> Ended:
+        """Goes on until a tool ends the phase, or the model stops calling tools although reminded once.
+
+        Raises StuckError, BudgetSpentError, ModelRefusedError, and what the model raised when patience is over.
+        """
+        reminded, cut = False, 0
+        while True:
+            for words in exchange.desk.take_said():
+                self.add(f"The person says: {words}")
+            turn = await self._answer(exchange, must_call=reminded)
+            self._take(turn)
+            if turn.stop is StopReason.LENGTH:
+                cut += 1
+                if cut >= self._voice.patience.length_stops:
+                    raise StuckError(f"the model's answer was cut at the length limit {cut} times in a row")
+                self._answer_cut(turn)
+                continue
+            cut = 0
+            if turn.calls:
+                reminded = False
+                ended = await self._serve(turn, exchange)
+                if ended is not None:
+                    return ended
+            elif reminded:
+                return Ended(None, turn.text)
+            else:
+                reminded = True
+                self.add(reminder)
+
+    # --- one answer ------------------------------------------------------------------------------------------
+
+    async def _answer(self, exchange: Exchange, *, must_call: bool) -> ModelTurn:
+        """One whole answer; asked again from the last whole message as long as patience and budget last."""
+        unavailable = broken = 0
+        while True:
+            await exchange.desk.pause_point()
+            exchange.desk.check_budget()
+            try:
+                return await self._ask(exchange, must_call=must_call)
+            except ModelBrokenError as error:
+                broken += 1
+                trouble: ModelBrokenError | ModelUnavailableError = error
+                over = broken > self._voice.patience.broken_streams
+                wait_s = backoff_s(broken, self._voice.patience)
+            except ModelUnavailableError as error:
+                unavailable += 1
+                trouble = error
+                over = unavailable >= self._voice.patience.attempts
+                wait_s = max(backoff_s(unavailable, self._voice.patience), error.retry_after_s or 0.0)
+            except ModelRejectedError as error:
+                if "too long" not in error.message or not self._leave_out(0):
+                    raise
+                continue
+            remaining_s = exchange.desk.remaining_s()
+            over = over or (remaining_s is not None and wait_s >= remaining_s)
+            self._tell_trouble(exchange, trouble, None if over else wait_s)
+            if over:
+                raise trouble
+            await self._voice.clock.sleep(wait_s)
+
+    async def _ask(self, exchange: Exchange, *, must_call: bool) -> ModelTurn:
+        self._leave_out(MOST_CHARACTERS)
+        request = ModelRequest(
+            self._phase,
+            self._system,
+            self.messages,
+            exchange.toolbox.specs(),
+            max_tokens=self._voice.max_tokens,
+            must_call=must_call,
+        )
+        prose = _Prose(exchange.tell, self._voice.clock)
+        try:
+            async with asyncio.timeout(exchange.desk.remaining_s()) as limit:
+                turn = await self._voice.model.respond(request, prose.hear)
+        except TimeoutError as error:
+            if limit.expired():
+                exchange.desk.check_budget()
+                raise BudgetSpentError("the time for this run is over") from error
+            raise ModelUnavailableError("the model did not answer in time") from error
+        exchange.desk.spend(turn.usage)
+        exchange.record(
+            EventKind.MODEL_TURN,
+            {
+                "phase": self._phase.value,
+                "model": turn.model,
+                "stop": turn.stop.value,
+                "text": shortened(turn.text, 2000),
+                "calls": [call.name for call in turn.calls],
+                "usage": turn.usage.to_json(),
+            },
+        )
+        return turn
+
+    def _tell_trouble(
+        self, exchange: Exchange, trouble: ModelBrokenError | ModelUnavailableError, wait_s: float | None
+    ) -> None:
+        then = "giving up" if wait_s is None else f"asking again in {wait_s:.1f} s"
+        logger.warning("%s: %s; %s", self._voice.model.name, trouble.message, then)
+        exchange.record(EventKind.MODEL_TROUBLE, {"code": trouble.code, "message": trouble.message, "wait_s": wait_s})
+        exchange.tell(f"{trouble.message}; {then}", None)
+
+    # --- what an answer does to the conversation -------------------------------------------------------------
+
+    def _take(self, turn: ModelTurn) -> None:
+        if turn.stop is StopReason.REFUSAL:
+            words = turn.text.strip() or "no reason given"
+            raise ModelRefusedError(f"{turn.model} declined to go on: {words}", hint="Word the goal differently.")
+        blocks = tuple(block for block in turn.blocks if not isinstance(block, Text) or block.text.strip())
+        if blocks:
+            self._messages.append(Message("assistant", blocks))
+
+    def _answer_cut(self, turn: ModelTurn) -> None:
+        self._add_blocks(
+            tuple(ToolResult(call.id, _CUT_CALL, failed=True) for call in turn.calls) or (Text(_CUT_TEXT),)
+        )
+
+    async def _serve(self, turn: ModelTurn, exchange: Exchange) -> Ended | None:
+        """Serves the calls in order and answers each; what comes after an ending call is not run."""
+        results: list[Block] = []
+        ended: Ended | None = None
+        stuck = ""
+        failed_before = False
+        for call in turn.calls:
+            if ended is not None or stuck:
+                results.append(ToolResult(call.id, _AFTER_END if ended else "Not run.", failed=True))
+                continue
+            await exchange.desk.pause_point()
+            exchange.tell(_call_line(call), None)
+            served = await exchange.toolbox.serve(call)
+            if served.ends is not None and failed_before and self._phase is Phase.EXECUTION:
+                served = Served(ToolResult(call.id, _TOO_EARLY, failed=True), trouble=True)
+            failed_before = failed_before or served.result.failed
+            results.append(served.result)
+            stuck = self._count(call, served)
+            if served.ends is not None:
+                ended = Ended(served.ends, turn.text)
+        self._add_blocks(results)
+        if stuck and ended is None:
+            self._failures.clear()
+            raise StuckError(stuck)
+        return ended
+
+    def _count(self, call: ToolCall, served: Served) -> str:
+        """Why the conversation is stuck, if the same call now failed too often; a change of files starts afresh."""
+        key = f"{call.name} {json.dumps(call.input, sort_keys=True, default=str)}"
+        if served.changed:
+            self._failures.clear()
+        if not served.trouble:
+            self._failures.pop(key, None)
+            return ""
+        self._failures[key] += 1
+        most = self._voice.patience.same_failures
+        if self._failures[key] < most:
+            return ""
+        why = shortened(served.result.text.strip(), 400)
+        return f"the identical call {_call_line(call)} failed {most} times and was stopped: {why}"
+
+    def _add_blocks(self, blocks: Sequence[Block]) -> None:
+        if self._messages and self._messages[-1].role == "user":
+            self._messages[-1] = replace(self._messages[-1], blocks=(*self._messages[-1].blocks, *blocks))
+        else:
+            self._messages.append(Message("user", tuple(blocks)))
+
+    def _leave_out(self, most_characters: int) -> bool:
+        """Leaves old tool results out where the conversation is too long; True if that made it shorter."""
+        if sum(_size(message) for message in self._messages) <= most_characters:
+            return False
+        before = self.messages
+        for at, message in enumerate(self._messages[:-KEPT_WHOLE]):
+            blocks = tuple(
+                replace(block, text=_LEFT_OUT) if isinstance(block, ToolResult) and len(block.text) > 500 else block
+                for block in message.blocks
+            )
+            self._messages[at] = replace(message, blocks=blocks)
+        return self.messages != before
+
+
+class _Prose:
+    """Shows a person, now and then, what the model is writing."""
+
+    def __init__(self, tell: Tell, clock: Clock) -> None:
+        self._tell, self._clock = tell, clock
+        self._text = ""
+        self._told_s = clock.monotonic()
+
+    def hear(self, piece: str) -> None:
+        """Takes the next piece of prose."""
+        self._text += piece
+        now = self._clock.monotonic()
+        if now - self._told_s >= PROSE_EVERY_S and self._text.strip():
+            self._told_s = now
+            line = self._text.strip().splitlines()[-1].strip()
+            self._tell(line if len(line) <= 120 else "… " + line[-118:], None)
+
+
+def _call_line(call: ToolCall) -> str:
+    """A call in a few words: its name and its most telling argument."""
+    for key in ("path", "pattern", "command", "question", "tests"):
+        value = call.input.get(key)
+        if value:
+            text = " ".join(str(value).split())
+            return f"{call.name} {text if len(text) <= 80 else text[:79] + '…'}"
+    return call.name
+
+
+def _size(message: Message) -> int:
+    return sum(
+        len(block.text) if isinstance(block, Text | ToolResult) else len(str(block.input)) for block in message.blocks
+    )

@@ -1,0 +1,359 @@
+"""Owns the way of a goal: snapshot, plan, (approve), execute, validate, reflect, and the proposal at its end."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Final, Literal, assert_never
+
+from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepOutcome, StepTask
+from agent_lsp.agent.findings import problems_of
+from agent_lsp.agent.proposals import resting_state
+from agent_lsp.agent.run import Approved, Rejected, Run
+from agent_lsp.agent.tools.submit_plan import plan_of
+from agent_lsp.agent.validation_text import failure_text
+from agent_lsp.agent.world import Workshop, World
+from agent_lsp.domain.changes import FileEdit
+from agent_lsp.domain.errors import BudgetSpentError, RunnerUnavailableError, StuckError
+from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.plan import Plan, Reflection, ReflectionDecision, StepState
+from agent_lsp.domain.task import Mode, RunState
+from agent_lsp.domain.verdict import Decision, Evidence, Verdict
+
+logger = logging.getLogger(__name__)
+
+MOST_STEPS: Final = 60
+"""However often a plan is adapted, it does not grow beyond this."""
+
+
+MOST_FINDINGS_CHARACTERS: Final = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one attempt at a step left. `evidence` is None when no file differs from the base."""
+
+    outcome: StepOutcome
+    edits: tuple[FileEdit, ...]
+    evidence: Evidence | None
+
+    @property
+    def good(self) -> bool:
+        """Whether there is nothing to judge: the step was finished and the tests accept the change."""
+        tested = self.evidence is not None and self.evidence.verdict.decision.acceptable
+        return self.outcome.finished and tested
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not good, in one sentence."""
+        if not self.outcome.finished:
+            return self.outcome.reason or "the step was not finished"
+        if self.evidence is None:
+            return f"no change was made: {self.outcome.summary}" if self.outcome.summary else "no change was made"
+        verdict = self.evidence.verdict
+        return f"{verdict.title()}. {' '.join(verdict.reasons)}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How carrying out the plan came to its end; `given_up` when it was not by being carried out."""
+
+    reason: str = ""
+    given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The next attempt: at which step, and what the engine is told."""
+
+    index: int
+    feedback: str = ""
+
+
+class Loop:
+    """Carries one run from its goal to its proposal, and on from a person's feedback."""
+
+    def __init__(self, run: Run, world: World) -> None:
+        self.workshop = Workshop(world)
+        self.offered: tuple[FileEdit, ...] = ()
+        self._run, self._world = run, world
+        self._tries_left = max(0, run.desk.meter.budget.tries - 1)
+        self._goal_tests = _goal_tests(run)
+        self._validated: tuple[tuple[FileEdit, ...], tuple[CaseId, ...], Evidence] | None = None
+        self._summaries: dict[int, str] = {}
+
+    async def carry_out(self) -> None:
+        """From the goal to the proposal, or to the plan's rejection. Leaves no candidate behind."""
+        try:
+            await self._open()
+            if await self._settle_plan():
+                await self._work(Again(0))
+        finally:
+            await self.workshop.close()
+
+    async def go_on(self, feedback: str, edits: tuple[FileEdit, ...]) -> None:
+        """Works on after the person discarded `edits` with words about them."""
+        self._tries_left = max(0, self._run.desk.meter.budget.tries - 1)
+        self._run.show_problems(())
+        try:
+            self._run.move(RunState.EXECUTING, "going on with what you said")
+            await self._open()
+            lost = await self.workshop.carry_over(edits)
+            plan = self._plan
+            await self._work(Again(len(plan.steps) - 1, _feedback_text(feedback, lost)))
+        finally:
+            await self.workshop.close()
+
+    # --- the plan --------------------------------------------------------------------------------------------
+
+    @property
+    def _plan(self) -> Plan:
+        assert self._run.plan is not None
+        return self._run.plan
+
+    async def _open(self) -> None:
+        base = await self.workshop.open()
+        self._validated = None
+        self._run.record(EventKind.SNAPSHOT, {"tree": base.tree, "buffers": dict(base.buffers)})
+
+    async def _settle_plan(self) -> bool:
+        """Makes plans until one is taken; False if the person rejected it for good."""
+        run = self._run
+        previous, feedback = None, ""
+        while True:
+            run.move(RunState.PLANNING, "planning")
+            await run.desk.pause_point()
+            planned = await run.engines.planning.plan(
+                PlanTask(
+                    run.goal,
+                    self.workshop.candidate,
+                    self.workshop.base.tree,
+                    run.tell,
+                    run.record,
+                    feedback,
+                    previous,
+                    run.desk,
+                )
+            )
+            run.show_plan(planned)
+            if run.goal.mode is Mode.AUTO:
+                return True
+            await self.workshop.close()
+            decision = await run.wait_for_approval()
+            if decision == Rejected(""):
+                return False
+            await self._open()
+            match decision:
+                case Approved(plan):
+                    run.show_plan(plan)
+                    return True
+                case Rejected(words):
+                    previous, feedback = planned, words
+                case _:
+                    assert_never(decision)
+
+    # --- the steps -------------------------------------------------------------------------------------------
+
+    async def _work(self, first: Again) -> None:
+        try:
+            stop = await self._steps(first)
+        except BudgetSpentError as error:
+            logger.warning("run %s: %s", self._run.id, error.message)
+            self._run.record(EventKind.NOTE, {"text": error.message})
+            stop = Stop(f"{error.message}; what was done is offered")
+        await self._offer(stop)
+
+    async def _steps(self, first: Again) -> Stop:
+        again: Again | Stop = first
+        while isinstance(again, Again):
+            run = self._run
+            await run.desk.pause_point()
+            run.desk.check_budget()
+            work = await self._attempt(again)
+            again = await self._after(again.index, work)
+            if isinstance(again, Again) and self._plan.steps[again.index].state is StepState.PENDING:
+                run.switch.step_ended()
+        return again
+
+    async def _attempt(self, again: Again) -> Work:
+        """Executes the step and runs the tests on what is there then."""
+        run, index = self._run, again.index
+        run.mark_step(index, StepState.RUNNING)
+        title = self._plan.steps[index].title
+        run.move(RunState.EXECUTING, title)
+        run.record(EventKind.STEP_STARTED, {"step": index + 1, "title": title, "feedback": again.feedback[:4000]})
+        outcome = await run.engines.execution.execute(
+            StepTask(
+                run.goal,
+                self._plan,
+                index,
+                self.workshop.candidate,
+                self.workshop.base.tree,
+                again.feedback,
+                run.tell,
+                run.record,
+                run.desk,
+            )
+        )
+        ended = {"step": index + 1, "finished": outcome.finished, "summary": outcome.summary, "reason": outcome.reason}
+        run.record(EventKind.STEP_ENDED, ended)
+        if outcome.summary:
+            self._summaries[index] = outcome.summary
+        self._goal_tests = tuple(dict.fromkeys((*_goal_tests(run), *outcome.goal_tests)))
+        edits = await self.workshop.candidate.harvest()
+        return Work(outcome, edits, await self._evidence(edits))
+
+    async def _evidence(self, edits: tuple[FileEdit, ...]) -> Evidence | None:
+        """The gate's verdict on the whole change so far; asked for only if it is another than the last one."""
+        if not edits:
+            return None
+        if self._validated is not None and self._validated[:2] == (edits, self._goal_tests):
+            return self._validated[2]
+        run = self._run
+        run.move(RunState.VALIDATING, "running the tests with and without the change")
+        try:
+            evidence = await self._world.gate.validate(
+                self.workshop.base.tree,
+                edits,
+                goal_tests=self._goal_tests,
+                scope=run.goal.scope,
+                on_progress=run.tell,
+            )
+        except RunnerUnavailableError as error:
+            reason = f"The tests could not be started: {error.message} {error.hint}".strip()
+            evidence = Evidence(Verdict(Decision.UNDECIDED, reasons=(reason,)))
+        self._validated = (edits, self._goal_tests, evidence)
+        run.verdict = evidence.verdict.decision.value
+        run.record(EventKind.VALIDATION, {"verdict": evidence.verdict.to_json()})
+        return evidence
+
+    async def _after(self, index: int, work: Work) -> Again | Stop:
+        """What follows an attempt: the end, the next step, or another try."""
+        run = self._run
+        last = index + 1 == len(self._plan.steps)
+        if last and work.good:
+            run.mark_step(index, StepState.DONE)
+            return Stop()
+        if last and not self._tries_left:
+            run.mark_step(index, StepState.FAILED)
+            return Stop(work.trouble)
+        reflection = await self._reflect(index, work)
+        match reflection.decision:
+            case ReflectionDecision.CONTINUE:
+                run.mark_step(index, StepState.DONE if work.outcome.finished else StepState.FAILED)
+                return Stop("" if work.good else work.trouble) if last else Again(index + 1)
+            case ReflectionDecision.ABORT:
+                run.mark_step(index, StepState.FAILED)
+                return Stop(f"given up: {reflection.reason}", given_up=True)
+            case ReflectionDecision.RETRY | ReflectionDecision.ADAPT as decision:
+                return self._another_try(index, work, reflection, decision)
+            case _:
+                assert_never(reflection.decision)
+
+    def _another_try(
+        self,
+        index: int,
+        work: Work,
+        reflection: Reflection,
+        decision: Literal[ReflectionDecision.RETRY, ReflectionDecision.ADAPT],
+    ) -> Again | Stop:
+        run = self._run
+        if not self._tries_left:
+            run.mark_step(index, StepState.FAILED)
+            return Stop(f"no try is left: {reflection.reason}", given_up=True)
+        self._tries_left -= 1
+        feedback = f"{self._findings(work)}\n\nWhat to do about it: {reflection.reason}"
+        if decision is ReflectionDecision.RETRY:
+            return Again(index, feedback)
+        run.mark_step(index, StepState.DONE if work.good else StepState.FAILED)
+        steps = (*self._plan.steps[: index + 1], *reflection.steps)[:MOST_STEPS]
+        if len(steps) <= index + 1:
+            return Stop("the plan was adapted to have no steps left", given_up=True)
+        run.show_plan(plan_of(steps))
+        return Again(index + 1, feedback)
+
+    async def _reflect(self, index: int, work: Work) -> Reflection:
+        run = self._run
+        run.move(RunState.REFLECTING, "judging the step")
+        task = ReflectionTask(
+            run.goal,
+            self._plan,
+            index,
+            self.workshop.candidate,
+            self.workshop.base.tree,
+            work.outcome,
+            work.evidence,
+            self._findings(work),
+            self._tries_left,
+            run.tell,
+            run.record,
+            run.desk,
+        )
+        try:
+            reflection = await run.engines.reflection.reflect(task)
+        except StuckError as error:
+            decision = ReflectionDecision.CONTINUE if work.good else ReflectionDecision.ABORT
+            reflection = Reflection(decision, error.message)
+        data = {"step": index + 1, "decision": reflection.decision.value, "reason": reflection.reason}
+        run.record(EventKind.REFLECTION, {**data, "assessment": reflection.assessment})
+        run.tell(f"{reflection.decision.value}: {reflection.reason}", None)
+        return reflection
+
+    def _findings(self, work: Work) -> str:
+        parts = [] if work.outcome.finished else [f"The step was not finished: {work.outcome.reason}"]
+        parts.append(
+            "No file was changed." if work.evidence is None else failure_text(work.evidence, MOST_FINDINGS_CHARACTERS)
+        )
+        return "\n\n".join(parts)
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    async def _offer(self, stop: Stop) -> None:
+        """Offers what is there, with its verdict, and brings the run to rest."""
+        run = self._run
+        edits = await self.workshop.candidate.harvest()
+        evidence = await self._evidence(edits)
+        await run.desk.pause_point()
+        if evidence is None:
+            run.verdict = None
+            run.move(RunState.FAILED, _no_change(stop, self._summary()))
+            return
+        await self.workshop.close()
+        verdict = evidence.verdict
+        goal = replace(run.goal, tests=self._goal_tests)
+        base = self.workshop.base
+        run.offering = True
+        run.proposal_id = await self._world.review.offer(run.id, goal, self._summary(), base, edits, evidence)
+        self.offered = edits
+        run.verdict = verdict.decision.value
+        run.show_problems(problems_of(evidence, self._goal_tests))
+        state = RunState.FAILED if stop.given_up else resting_state(verdict)
+        run.move(state, stop.reason or verdict.title())
+        run.rest()
+
+    def _summary(self) -> str:
+        """What was done, in the engines' words; with several steps, step by step."""
+        steps = self._plan.steps
+        told = [(steps[index].title, text) for index, text in sorted(self._summaries.items()) if index < len(steps)]
+        if len(told) == 1:
+            return told[0][1]
+        return "\n".join(f"{title}: {text}" for title, text in told) or self._run.goal.text
+
+
+def _goal_tests(run: Run) -> tuple[CaseId, ...]:
+    """The named tests, and the failing tests whose diagnostics the run was started from."""
+    from_problems = (problem.code for problem in run.goal.problems if "::" in problem.code)
+    return tuple(dict.fromkeys((*run.goal.tests, *from_problems)))
+
+
+def _no_change(stop: Stop, summary: str) -> str:
+    if stop.reason:
+        return stop.reason if "no change was made" in stop.reason else f"{stop.reason} (no change was made)"
+    return f"no change was made: {summary}"
+
+
+def _feedback_text(feedback: str, lost: tuple[str, ...]) -> str:
+    text = (
+        f"The person looked at the change and did not take it. They say: {feedback}\n\n"
+        "The files now hold the person's present text with your change laid over it."
+    )
+    return text + (f" It did not fit any more in: {', '.join(lost)}; do it again there." if lost else "")

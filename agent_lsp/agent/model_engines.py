@@ -1,0 +1,12 @@
+"""Owns the triple of engines that a language model stands behind."""
+
+from agent_lsp.agent.engines import Engines
+from agent_lsp.agent.execution import ModelExecution
+from agent_lsp.agent.model_work import ModelWork
+from agent_lsp.agent.planning import ModelPlanning
+from agent_lsp.agent.reflection import ModelReflection
+
+
+def model_engines(work: ModelWork) -> Engines:
+    """Fresh engines for one run; `work.voice.model` answers for all three."""
+    return Engines(work.voice.model.name, ModelPlanning(work), ModelExecution(work), ModelReflection(work))

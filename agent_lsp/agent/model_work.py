@@ -1,0 +1,71 @@
+"""Owns what all engines of a language model share: the voice, the prompts, the tools of each phase."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent_lsp.agent.context import Prompts
+from agent_lsp.agent.conversation import Conversation, Exchange, Voice
+from agent_lsp.agent.desk import LoneDesk
+from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
+from agent_lsp.agent.toolbox import Toolbox
+from agent_lsp.agent.tools import (
+    apply_patch,
+    ask_user,
+    delete_file,
+    edit_file,
+    finish_step,
+    list_files,
+    move_file,
+    read_file,
+    run_command,
+    run_tests,
+    search,
+    submit_plan,
+    submit_reflection,
+    write_file,
+)
+from agent_lsp.agent.tools.tool import Bench, RunSuite, Tool
+from agent_lsp.domain.conversation import Phase
+
+READING: Final[tuple[Tool[Any], ...]] = (list_files.TOOL, search.TOOL, read_file.TOOL)
+
+TOOLS: Final[dict[Phase, tuple[Tool[Any], ...]]] = {
+    Phase.PLANNING: (*READING, submit_plan.TOOL),
+    Phase.EXECUTION: (
+        *READING,
+        edit_file.TOOL,
+        write_file.TOOL,
+        move_file.TOOL,
+        delete_file.TOOL,
+        apply_patch.TOOL,
+        run_tests.TOOL,
+        run_command.TOOL,
+        ask_user.TOOL,
+        finish_step.TOOL,
+    ),
+    Phase.REFLECTION: (*READING, submit_reflection.TOOL),
+}
+"""PROTOCOL.md section 6: only execution offers writing tools, so the list of a request tells its phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWork:
+    """A language model at work for one run: who answers, with which prompts, and how tests are run for it."""
+
+    voice: Voice
+    prompts: Prompts
+    run_suite: RunSuite
+    commands_without_sandbox: bool = False
+
+    def conversation(self, phase: Phase) -> Conversation:
+        """A new conversation with the phase's system prompt."""
+        return Conversation(self.voice, phase, self.prompts.fill(phase.value))
+
+    def exchange(self, phase: Phase, task: PlanTask | StepTask | ReflectionTask) -> Exchange:
+        """The phase's tools on the task's candidate, and the run behind the task."""
+        desk = task.desk or LoneDesk()
+        bench = Bench(task.candidate, self.run_suite, desk)
+        tools: Sequence[Tool[Any]] = TOOLS[phase]
+        toolbox = Toolbox(tools, bench, task.journal, commands_without_sandbox=self.commands_without_sandbox)
+        return Exchange(toolbox, task.tell, task.journal, desk)

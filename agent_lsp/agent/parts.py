@@ -1,0 +1,63 @@
+"""Owns the words for a part of a proposal: which hunks it leaves out, and which test needs them."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from agent_lsp.agent.proposals import Proposal, part_goals
+from agent_lsp.domain.changes import FileHunks, Hunk
+from agent_lsp.domain.ids import CaseId, HunkId
+from agent_lsp.domain.text import split_lines
+from agent_lsp.domain.verdict import Verdict
+
+_TESTS_TOLD = 5
+
+
+def missing_reason(proposal: Proposal, wanted: Collection[HunkId], verdict: Verdict) -> str:
+    """Why a part of the proposal is not acceptable: the tests that need hunks which it leaves out."""
+    count = f"{len(wanted)} of {len(proposal.hunk_ids)} hunks"
+    fixed = set(verdict.fixed)
+    unfixed = [test for test in part_goals(proposal) if test in verdict.still_failing or test not in fixed]
+    tests = list(dict.fromkeys((*unfixed, *verdict.broken)))
+    if not tests:
+        said = " ".join(verdict.reasons) or "The tests could not tell."
+        return f"{count} alone are {verdict.decision.value}, so nothing was applied. {said}"
+    told = [_needs(test, proposal, wanted, broken=test in verdict.broken) for test in tests[:_TESTS_TOLD]]
+    if len(tests) > _TESTS_TOLD:
+        told.append(f"{len(tests) - _TESTS_TOLD} more tests fail.")
+    return f"{count} are not enough, so nothing was applied. {' '.join(told)}"
+
+
+def _needs(test: CaseId, proposal: Proposal, wanted: Collection[HunkId], *, broken: bool) -> str:
+    left_out = [(file, hunk) for file in proposal.files for hunk in file.hunks if hunk.id not in wanted]
+    run = [(file, hunk) for file, hunk in left_out if _is_run_by(test, file, hunk, proposal)]
+    names = [f"{file.edit.path} {_where(hunk)} ({hunk.id})" for file, hunk in run or left_out]
+    joined = ", ".join(names)
+    what = "is broken" if broken else "still fails"
+    which = "the hunk" if len(names) == 1 else "one or more of the hunks"
+    return f"{test} {what} without {which} {joined}."
+
+
+def _is_run_by(test: CaseId, file: FileHunks, hunk: Hunk, proposal: Proposal) -> bool:
+    """Whether the test ran a line of the hunk when the whole proposal was tested."""
+    after = proposal.evidence.after
+    lines: Mapping[int, frozenset[CaseId]] = {} if after is None else after.executed.get(file.edit.path, {})
+    return any(test in lines.get(number, ()) for number in _lines_after(file.hunks, hunk))
+
+
+def _lines_after(hunks: Sequence[Hunk], hunk: Hunk) -> range:
+    """The hunk's lines in the file after the whole change, one-based; for a pure deletion the line that follows."""
+    shift = 0
+    for earlier in hunks:
+        if earlier.id == hunk.id:
+            break
+        shift += _line_count(earlier.new_text) - (earlier.end_line - earlier.start_line)
+    first = hunk.start_line + shift + 1
+    return range(first, first + max(1, _line_count(hunk.new_text)))
+
+
+def _line_count(text: str) -> int:
+    return len(split_lines(text))
+
+
+def _where(hunk: Hunk) -> str:
+    first, last = hunk.start_line + 1, max(hunk.end_line, hunk.start_line + 1)
+    return f"line {first}" if first == last else f"lines {first}-{last}"

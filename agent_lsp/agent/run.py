@@ -1,0 +1,205 @@
+"""Owns one run as others see it: its state, its plan, its progress, and how each change of them is told."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent_lsp.agent.desk import PauseSwitch, RunDesk
+from agent_lsp.agent.engines import Engines
+from agent_lsp.agent.meter import Meter
+from agent_lsp.domain.errors import RefusedError
+from agent_lsp.domain.events import Event, EventKind
+from agent_lsp.domain.plan import Plan, StepState, plan_markdown
+from agent_lsp.domain.ports import Clock, Journal, Publish
+from agent_lsp.domain.task import ENDED, WORKING, Budget, Goal, RunState, RunView
+
+logger = logging.getLogger(__name__)
+
+PLANNING_PERCENT: Final = 10.0
+STEPS_PERCENT: Final = 85.0
+EXECUTING_PART: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The person takes the plan, as edited."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The person does not; with feedback another plan is made."""
+
+    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Where a run's changes are told."""
+
+    journal: Journal
+    publish: Publish
+    clock: Clock
+
+
+class Run:
+    """One run of one goal. The loop moves it; `view` is what anybody may have of it."""
+
+    def __init__(self, run_id: str, goal: Goal, engines: Engines, budget: Budget, telling: Telling) -> None:
+        self.id, self.goal, self.engines = run_id, goal, engines
+        self.switch = PauseSwitch(self.changed)
+        self.desk = RunDesk(Meter(budget, telling.clock.monotonic), self.switch, self._on_question)
+        self.plan: Plan | None = None
+        self.step = 0
+        self.proposal_id: str | None = None
+        self.verdict: str | None = None
+        self.busy = True
+        self.offering = False
+        self.late: list[tuple[RunState, str]] = []
+        self._telling = telling
+        self._state, self._message = RunState.PLANNING, ""
+        self._percentage = 0.0
+        self._has_problems = False
+        self._told: dict[str, object] = {}
+        self._decision: asyncio.Future[Approved | Rejected] | None = None
+
+    @property
+    def state(self) -> RunState:
+        """Blocked and paused lie over what the run would do otherwise."""
+        if self.desk.asking:
+            return RunState.BLOCKED
+        if self.switch.paused and self._state in WORKING and self.busy:
+            return RunState.PAUSED
+        return self._state
+
+    def view(self) -> RunView:
+        """The row of `agent.status`."""
+        return RunView(
+            self.id,
+            self.goal.text,
+            self.state,
+            self.step,
+            len(self.plan.steps) if self.plan else 0,
+            self.proposal_id,
+            self.verdict,
+            self.desk.meter.usage,
+            self._message,
+        )
+
+    def move(self, state: RunState, message: str = "") -> None:
+        """Into another state: journalled, then told. An ended run rests; `busy` ends with it."""
+        news = state is not self._state or state in ENDED or not self._told
+        self._state, self._message = state, message
+        if state in ENDED or state is RunState.PROPOSED:
+            self.busy = False
+        if news:
+            self.record(EventKind.RUN_STATE, {"state": state.value, "message": message})
+        if state in ENDED:
+            self.record(EventKind.RUN_ENDED, {"state": state.value, "reason": message})
+            logger.info("run %s ended %s: %s", self.id, state.value, message)
+        self.tell(message, 0.0)
+        self.changed()
+
+    def rest(self) -> None:
+        """The proposal is the person's now; what they did while it was being offered is caught up with."""
+        self.busy = self.offering = False
+        late, self.late = self.late, []
+        for state, message in late:
+            self.move(state, message)
+
+    def begin(self, data: Mapping[str, Any]) -> None:
+        """The run starts, or starts again after feedback."""
+        self.busy, self._percentage = True, 0.0
+        self.record(EventKind.RUN_STARTED, data)
+
+    def changed(self) -> None:
+        """Tells the row, if it is another than the one told last."""
+        row = self.view().to_json()
+        if row != self._told:
+            self._told = row
+            self._telling.publish("run", row)
+
+    def tell(self, message: str, percentage: float | None) -> None:
+        """Progress inside what the run does now; the percentage of the whole never falls."""
+        self._percentage = max(self._percentage, self._overall(percentage or 0.0))
+        data = {"runId": self.id, "state": self.state.value, "step": self.step, "message": message}
+        self._telling.publish("progress", {**data, "percentage": round(self._percentage)})
+
+    def record(self, kind: EventKind, data: Mapping[str, Any]) -> None:
+        """One fact for the journal; a model's turn also changes the row."""
+        self._telling.journal.append(Event(self.id, kind, data, self._telling.clock.now()))
+        if kind is EventKind.MODEL_TURN:
+            self.changed()
+
+    def show_plan(self, plan: Plan) -> None:
+        """The plan is this from now on."""
+        self.plan = plan
+        steps = [step.to_json() for step in plan.steps]
+        self.record(EventKind.PLAN, {"assessment": plan.assessment.value, "steps": steps})
+        markdown = plan_markdown(self.goal.text, plan)
+        self._telling.publish("plan", {"runId": self.id, "goal": self.goal.text, "steps": steps, "markdown": markdown})
+        self.changed()
+
+    def mark_step(self, index: int, state: StepState) -> None:
+        """One step of the plan is in another state."""
+        assert self.plan is not None
+        self.step = index + 1
+        self.show_plan(self.plan.with_state(index, state))
+
+    async def wait_for_approval(self) -> Approved | Rejected:
+        """Waits, however long it takes, for the person's decision on the plan."""
+        self._decision = asyncio.get_running_loop().create_future()
+        self.desk.meter.hold()
+        self.move(RunState.AWAITING_APPROVAL, "the plan waits for approval")
+        try:
+            return await self._decision
+        finally:
+            self._decision = None
+            self.desk.meter.go_on()
+
+    def decide(self, decision: Approved | Rejected) -> None:
+        """Approves or rejects the plan. Raises RefusedError if none waits for it."""
+        if self._decision is None or self._decision.done():
+            raise RefusedError(
+                f"run {self.id} is {self.state.value}; no plan waits for approval",
+                hint='Start a run with mode "plan" to approve its plan first.',
+            )
+        self._decision.set_result(decision)
+        match decision:
+            case Approved(plan):
+                self.plan = plan
+                self.move(RunState.EXECUTING, "the plan is approved")
+            case Rejected(""):
+                self.move(RunState.DISCARDED, "the plan was rejected")
+            case Rejected():
+                self.move(RunState.PLANNING, "the plan was rejected; making another one")
+
+    def show_problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
+        """The failing tests that speak against the change; an empty list clears them."""
+        if problems or self._has_problems:
+            self._has_problems = bool(problems)
+            self._telling.publish("problems", {"runId": self.id, "problems": list(problems)})
+
+    def _on_question(self, question: str, options: Sequence[str]) -> None:
+        if question:
+            self.record(EventKind.QUESTION, {"question": question, "options": list(options)})
+            data = {"runId": self.id, "question": question, "options": list(options)}
+            self._telling.publish("blocked", data)
+            self.tell(question, None)
+        self.changed()
+
+    def _overall(self, inside: float) -> float:
+        """How much of the run is done, in percent."""
+        if not self.busy:
+            return 100.0
+        share = min(1.0, max(0.0, inside / 100.0))
+        if self._state in (RunState.PLANNING, RunState.AWAITING_APPROVAL) or self.plan is None:
+            return PLANNING_PERCENT * share
+        span = STEPS_PERCENT / len(self.plan.steps)
+        part = EXECUTING_PART * share
+        if self._state is not RunState.EXECUTING:
+            part = EXECUTING_PART + (1 - EXECUTING_PART) * share
+        return PLANNING_PERCENT + span * (max(0, self.step - 1) + part)

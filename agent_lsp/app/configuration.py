@@ -1,0 +1,104 @@
+"""Owns the settings in force in a runtime: loaded at its start, again when the editor or trust changes them."""
+
+import logging
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent_lsp.domain.errors import ConfigError
+from agent_lsp.domain.ports import Candidate, Publish, SuiteRunner
+from agent_lsp.settings.endpoint import Endpoint, endpoint
+from agent_lsp.settings.loader import Loaded, load
+from agent_lsp.settings.model import Settings
+from agent_lsp.settings.trust import TrustStore, trust_file
+from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
+
+logger = logging.getLogger(__name__)
+
+
+class Configuration:
+    """What runs that start from now on get. `trust` and `configure` are the calls of the edge."""
+
+    def __init__(self, root: Path, publish: Publish, client: Mapping[str, Any]) -> None:
+        """Wrong settings do not stop the runtime from starting: `check` refuses the runs that would use them."""
+        self._root, self._publish, self._client = root, publish, client
+        self._problem: ConfigError | None = None
+        self._loaded = Loaded(Settings())
+        self._load()
+        self.finder = CurrentFinder(self)
+
+    @property
+    def settings(self) -> Settings:
+        """The whole, checked configuration; the defaults while it is wrong."""
+        return self._loaded.settings
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Who answers, with the key from the environment."""
+        return endpoint(self.settings.model, os.environ)
+
+    def runner_options(self) -> RunnerOptions:
+        """How the tests are run, as the finder takes it."""
+        chosen = self.settings.tests
+        return RunnerOptions(
+            runner=chosen.runner,
+            interpreter=chosen.interpreter,
+            command=shlex.join(chosen.command) or None,
+            args=chosen.args,
+            timeout_s=chosen.timeout_s,
+        )
+
+    def check(self) -> None:
+        """Reads files that a person may have mended meanwhile. Raises ConfigError naming the key and the file."""
+        self._load()
+        if self._problem is not None:
+            raise self._problem
+        self.ask_for_trust()
+
+    def ask_for_trust(self) -> None:
+        """Tells the edge what waits for trust, unless the person has said no to exactly this."""
+        loaded = self._loaded
+        if loaded.withheld and not loaded.refused:
+            self._publish("trust_wanted", {"keys": [row.key for row in loaded.withheld], "text": loaded.question})
+
+    async def trust(self, trusted: bool) -> bool:
+        """Remembers the person's answer for what the workspace file wants now."""
+        loaded = load(self._root, client=self._client, environ=os.environ)
+        store = TrustStore(trust_file(os.environ))
+        if loaded.digest:
+            store.decide(self._root, loaded.digest, trusted=trusted)
+        self._load()
+        return trusted
+
+    async def configure(self, settings: Mapping[str, Any]) -> None:
+        """Takes the editor's new settings. Raises ConfigError and keeps the old ones if they are wrong."""
+        before, self._client = self._client, settings
+        self._load()
+        if self._problem is not None:
+            problem, self._client = self._problem, before
+            self._load()
+            raise problem
+
+    def _load(self) -> None:
+        before = self.settings
+        try:
+            self._loaded = load(self._root, client=self._client, environ=os.environ)
+            self._problem = None
+        except ConfigError as error:
+            logger.error("the configuration is wrong: %s %s", error.message, error.hint)
+            self._problem = error
+        if before.sandbox != self.settings.sandbox and before != Settings():
+            logger.warning("a changed sandbox is used by the next runtime: restart the server")
+
+
+class CurrentFinder:
+    """Finds the runner by the settings of the moment."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+
+    async def find(self, candidate: Candidate) -> SuiteRunner:
+        """Raises RunnerUnavailableError."""
+        return await WorkspaceRunnerFinder(self._configuration.runner_options()).find(candidate)

@@ -1,0 +1,151 @@
+"""Owns `agent-lsp doctor`: what works on this machine, each failing row with what to do."""
+
+import asyncio
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from agent_lsp.app.configuration import Configuration
+from agent_lsp.domain.errors import AgentLspError
+from agent_lsp.providers.anthropic import DEFAULT_BASE_URL
+from agent_lsp.providers.health import probe as probe_endpoint
+from agent_lsp.workspace.layout import cache_dir
+from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.probe import probe as probe_sandboxes
+from agent_lsp.workspace.process import Start, run
+from agent_lsp.workspace.runners.detect import WorkspaceRunnerFinder
+from agent_lsp.workspace.snapshot import GitTrees
+
+_EDITORS: Final = {"nvim": "Neovim", "code": "VS Code", "codium": "VSCodium", "emacs": "Emacs", "hx": "Helix"}
+_ENDPOINT_WITHIN_S: Final = 10.0
+_EXIT_USAGE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: what was looked at, whether it works, what was seen, and what to do where it does not.
+
+    `needed` tells whether the product cannot work without it.
+    """
+
+    name: str
+    works: bool
+    seen: str
+    advice: str = ""
+    needed: bool = False
+
+
+def report(root: Path, *, as_json: bool) -> int:
+    """Prints every row; exit status 1 when something that is needed does not work."""
+    if not root.is_dir():
+        print(f"agent-lsp doctor: {root} is not a folder; name the workspace with --root", file=sys.stderr)
+        return _EXIT_USAGE
+    rows = asyncio.run(_rows(root))
+    if as_json:
+        told = [
+            {"name": r.name, "works": r.works, "seen": r.seen, "advice": r.advice, "needed": r.needed} for r in rows
+        ]
+        print(json.dumps({"rows": told}, indent=2))
+    else:
+        _print(rows)
+    return 1 if any(row.needed and not row.works for row in rows) else 0
+
+
+def _print(rows: list[Row]) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for row in rows:
+        mark = "[green]ok[/green]" if row.works else ("[red]no[/red]" if row.needed else "[yellow]--[/yellow]")
+        seen = row.seen if row.works or not row.advice else f"{row.seen}\n-> {row.advice}"
+        table.add_row(mark, row.name, seen)
+    Console(highlight=False).print(table)
+
+
+async def _rows(root: Path) -> list[Row]:
+    configuration = Configuration(root, lambda _event, _data: None, {})
+    rows = [_python(), await _git(root), await _settings(configuration)]
+    rows += await _sandboxes(root)
+    checks: list[Callable[[], Awaitable[Row]]] = [
+        lambda: _runner(root, configuration),
+        lambda: _model(configuration),
+    ]
+    rows += [await _guarded(check) for check in checks]
+    return [*rows, *_editors()]
+
+
+async def _guarded(check: Callable[[], Awaitable[Row]]) -> Row:
+    try:
+        return await check()
+    except AgentLspError as error:
+        return Row("test runner", False, error.message, error.hint)
+
+
+def _python() -> Row:
+    right = sys.version_info >= (3, 11)
+    return Row("python", right, f"{platform.python_version()} at {sys.executable}", "Use Python 3.11 or newer.", True)
+
+
+async def _git(root: Path) -> Row:
+    if shutil.which("git") is None:
+        return Row("git", False, "not found on PATH", "Install git (Debian: apt-get install git).", True)
+    done = await run(Start(["git", "--version"], cwd=root, env=os.environ, timeout_s=10))
+    return Row("git", done.status == 0, done.out.decode(errors="replace").strip(), "Install git 2.30 or newer.", True)
+
+
+async def _settings(configuration: Configuration) -> Row:
+    try:
+        configuration.check()
+    except AgentLspError as error:
+        return Row("configuration", False, error.message, error.hint or "Mend the file it names.", True)
+    return Row("configuration", True, "files and environment are well-formed")
+
+
+async def _sandboxes(root: Path) -> list[Row]:
+    rows = []
+    for number, found in enumerate(await probe_sandboxes(cache_dir(root))):
+        seen = "works" if found.works else found.reason
+        if found.works and found.kind == "clone":
+            seen += "; isolates nothing: used only where no other kind works"
+        rows.append(Row(f"sandbox {found.kind}", found.works, seen, found.advice, needed=number == 2))
+    return rows
+
+
+async def _runner(root: Path, configuration: Configuration) -> Row:
+    with tempfile.TemporaryDirectory(prefix="agent-lsp-doctor-") as folder:
+        trees = GitTrees(root, Path(folder))
+        pool = Pool(root, Path(folder), trees)
+        try:
+            candidate = await pool.open((await trees.snapshot(())).tree)
+            finder = WorkspaceRunnerFinder(configuration.runner_options())
+            try:
+                await finder.find(candidate)
+                return Row("test runner", True, await finder.describe(candidate))
+            except AgentLspError as error:
+                return Row("test runner", False, error.message, error.hint)
+        finally:
+            await pool.close()
+
+
+async def _model(configuration: Configuration) -> Row:
+    endpoint = configuration.endpoint
+    if endpoint.provider == "embedded":
+        advice = "Set ANTHROPIC_API_KEY (or model.base_url) for goals beyond failing tests."
+        return Row("model", False, "none configured; the embedded repair engine serves failing tests", advice)
+    address = endpoint.base_url or DEFAULT_BASE_URL
+    works, text = await probe_endpoint(address, endpoint.api_key or "", endpoint.name, _ENDPOINT_WITHIN_S)
+    return Row("model", works, f"{endpoint.name} at {address}: {text}", "Check the key, the address and the network.")
+
+
+def _editors() -> list[Row]:
+    found = [name for program, name in _EDITORS.items() if shutil.which(program)]
+    seen = ", ".join(found) or "none found on PATH"
+    return [Row("editors", bool(found), seen, "Any editor that speaks LSP will do; docs/getting-started.md tells how.")]

@@ -1,0 +1,140 @@
+"""Owns the building of a runtime: every object of one workspace, once, and its life behind the pipe."""
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent_lsp.agent.calls import handlers
+from agent_lsp.agent.review import Review
+from agent_lsp.agent.session import RunPolicy, Session
+from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
+from agent_lsp.agent.validation import Gate, GateOptions
+from agent_lsp.agent.world import World
+from agent_lsp.app.configuration import Configuration
+from agent_lsp.app.engines import EngineMaker
+from agent_lsp.app.logs import start_log
+from agent_lsp.app.past import DATABASE_NAME
+from agent_lsp.domain.ports import Clock, Editor, Publish, SandboxKind
+from agent_lsp.domain.task import ENDED, RunState
+from agent_lsp.link.peer import Handler
+from agent_lsp.storage.checkpoints import StoredCheckpoints
+from agent_lsp.storage.console_log import ConsoleLog
+from agent_lsp.storage.database import Database
+from agent_lsp.storage.journal import StoredJournal
+from agent_lsp.storage.redaction import Redactor
+from agent_lsp.workspace.files import DiskFiles
+from agent_lsp.workspace.layout import STATE_FOLDER, cache_dir, state_dir
+from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.snapshot import GitTrees
+
+logger = logging.getLogger(__name__)
+
+CLOCK = Clock(now=time.time, monotonic=time.monotonic, sleep=asyncio.sleep)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One workspace's runtime, built and recovered. `call` is how an edge, or a terminal, talks to it."""
+
+    configuration: Configuration
+    session: Session
+    review: Review
+    pool: Pool
+    database: Database
+    engines: EngineMaker
+    log: ConsoleLog
+    handlers: dict[str, Handler] = field(default_factory=dict)
+    last_call_s: float = field(default_factory=time.monotonic)
+
+    async def call(self, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One call of link/messages.py. Raises AgentLspError."""
+        self.last_call_s = time.monotonic()
+        return await self.handlers[name](args)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last call, or 0 while a run is not over: a proposal that waits keeps the runtime."""
+        if any(view.state not in ENDED for view in self.session.views()):
+            self.last_call_s = time.monotonic()
+        return time.monotonic() - self.last_call_s
+
+    async def close(self) -> None:
+        """Ends all runs, closes all candidates, and writes what is left to the disk."""
+        try:
+            await self.session.stop()
+            await self.review.close()
+        finally:
+            await self.pool.close()
+            await self.engines.close()
+            await self.database.close()
+            self.log.close()
+
+
+async def open_runtime(
+    root: Path, *, publish: Publish, editor: Editor, process: str, client: Mapping[str, Any] | None = None
+) -> Runtime:
+    """Builds everything of a workspace and mends what a crash left. Raises ConfigError, CandidateError."""
+    configuration = Configuration(root, publish, client or {})
+    settings = configuration.settings
+    _make_state_folder(root)
+    log = start_log(root, process)
+    cache = cache_dir(root)
+    trees = GitTrees(root, cache)
+    kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
+    pool = Pool(root, cache, trees, kind, network=settings.sandbox.network)
+    gate = Gate(trees, pool, configuration.finder, GateOptions(settings.tests.timeout_s))
+    engines = EngineMaker(gate, configuration.finder, CLOCK)
+    database = Database(root / STATE_FOLDER / DATABASE_NAME)
+    journal = StoredJournal(database, redact=Redactor(os.environ).mask)
+    session: Session
+
+    def tell(event: str, data: Mapping[str, Any]) -> None:
+        publish(event, data)
+        session.heard(event, data)
+
+    def on_state(run_id: str, state: RunState, message: str) -> None:
+        session.on_state(run_id, state, message)
+
+    def on_feedback(run_id: str, proposal_id: str, words: str) -> None:
+        session.on_feedback(run_id, proposal_id, words)
+
+    review = Review(
+        ReviewPorts(
+            trees=trees,
+            files=DiskFiles(root),
+            editor=editor,
+            gate=gate,
+            checkpoints=StoredCheckpoints(database),
+            journal=journal,
+            publish=tell,
+            clock=CLOCK,
+            new_id=lambda prefix: f"{prefix}_{secrets.token_hex(6)}",
+            open_runs=journal.abandoned_runs,
+        ),
+        ReviewOptions(allow_unproven=settings.proposal.allow_unproven, settle_s=None),
+        ReviewHooks(on_state=on_state, on_feedback=on_feedback),
+    )
+    world = World(trees, pool, editor, gate, review, journal, CLOCK, tell)
+
+    def policy() -> RunPolicy:
+        configuration.check()
+        choice = engines.choice(configuration.settings, configuration.endpoint)
+        return RunPolicy(choice, configuration.settings.budget.to_domain())
+
+    session = Session(world, policy)
+    runtime = Runtime(configuration, session, review, pool, database, engines, log)
+    runtime.handlers = handlers(session, review, configuration)
+    return runtime
+
+
+def _make_state_folder(root: Path) -> None:
+    try:
+        state_dir(root)
+    except OSError as error:
+        logger.warning("nothing can be kept in %s/%s: %s", root, STATE_FOLDER, error)

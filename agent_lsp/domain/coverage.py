@@ -1,0 +1,109 @@
+"""Owns what a change's lines show: which can run, which did under a passing test, and whether it was these bytes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from agent_lsp.domain.changes import FileEdit, FileMode, HunkClass, classify, hunks_of
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.lines import executable_lines, same_code
+from agent_lsp.domain.text import split_lines
+from agent_lsp.domain.verdict import SuiteReport, UnrunLine
+
+
+@dataclass(frozen=True, slots=True)
+class LineEvidence:
+    """Changed lines that can run (counted), those that ran under a passing test, and those that did not.
+
+    `failing` are failing tests that ran changed lines.
+    """
+
+    changed: int = 0
+    run: int = 0
+    unrun: tuple[UnrunLine, ...] = ()
+    failing: frozenset[CaseId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the changed modules came from: those loaded as they were changed, and sentences on those that were not."""
+
+    expected: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+def is_source(edit: FileEdit) -> bool:
+    """Whether a file is neither a test nor test configuration, before and after."""
+    return classify(edit.path) is HunkClass.SOURCE and classify(edit.base_path) is HunkClass.SOURCE
+
+
+def python_sources(edits: Collection[FileEdit]) -> tuple[FileEdit, ...]:
+    """Edits that leave a Python source file behind; their files are the ones to watch."""
+    return tuple(edit for edit in edits if edit.path.endswith(".py") and is_source(edit) and _is_file(edit))
+
+
+def changed_lines(edit: FileEdit) -> frozenset[int]:
+    """Lines (one-based) of the changed file that are not in the base."""
+    shift, lines = 0, set()
+    for hunk in hunks_of(edit).hunks:
+        count = len(split_lines(hunk.new_text))
+        start = hunk.start_line + shift
+        lines.update(range(start + 1, start + count + 1))
+        shift += count - (hunk.end_line - hunk.start_line)
+    return frozenset(lines)
+
+
+def line_evidence(edits: Collection[FileEdit], report: SuiteReport, flaky: Collection[CaseId]) -> LineEvidence:
+    """Which changed lines ran under a passing test that is not flaky."""
+    changed = run = 0
+    unrun: list[UnrunLine] = []
+    failing: set[CaseId] = set()
+    for edit in python_sources(edits):
+        executed = report.executed.get(edit.path, {})
+        for line in sorted(runnable_changes(edit, report)):
+            changed += 1
+            if set(executed.get(line, ())) - set(flaky):
+                run += 1
+            else:
+                unrun.append(UnrunLine(edit.path, line - 1))
+            failing |= report.executed_failing.get(edit.path, {}).get(line, frozenset())
+    return LineEvidence(changed, run, tuple(unrun), frozenset(failing))
+
+
+def runnable_changes(edit: FileEdit, report: SuiteReport) -> frozenset[int]:
+    """Changed lines (one-based) that can run; all of them where neither Python could read the file."""
+    changed = changed_lines(edit)
+    known = report.executable.get(edit.path)
+    if known is None and edit.after is not None:
+        try:
+            known = executable_lines(edit.after.content)
+        except (SyntaxError, ValueError, RecursionError):
+            return changed
+    return changed & (known or frozenset())
+
+
+def provenance(edits: Collection[FileEdit], report: SuiteReport) -> Provenance:
+    """Compares what the run loaded with the change's bytes, for every file whose code changed."""
+    expected, loaded, elsewhere = [], [], []
+    for edit in python_sources(edits):
+        if edit.after is None or (edit.before is not None and same_code(edit.before.content, edit.after.content)):
+            continue
+        expected.append(edit.path)
+        own = [file for file in report.loaded if file.path == edit.path]
+        if any(file.sha256 in ("", edit.after.sha256) for file in own):
+            loaded.append(edit.path)
+        elif own:
+            elsewhere.append(f"{edit.path} was loaded, but not with the bytes of this change")
+        else:
+            copies = [file for file in report.loaded if file.path.startswith("/") and _same_module(edit.path, file.module)]
+            elsewhere += [f"{edit.path} was not loaded: {copy.module} came from {copy.path}" for copy in copies]
+    return Provenance(tuple(expected), tuple(loaded), tuple(elsewhere))
+
+
+def _is_file(edit: FileEdit) -> bool:
+    return edit.after is not None and edit.after.mode is not FileMode.SYMLINK
+
+
+def _same_module(path: str, module: str) -> bool:
+    dotted = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return dotted == module or dotted.endswith("." + module)

@@ -1,0 +1,288 @@
+"""Owns the verdict: PROTOCOL.md section 4, decision by decision, from the runs of a change. Computes, nothing else."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, status, weakened, within
+from agent_lsp.domain.coverage import LineEvidence, Provenance, line_evidence, provenance
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.integrity import FindingKind
+from agent_lsp.domain.verdict import Decision, SuiteReport, Verdict
+
+_NAMED = 5
+"""Tests that a reason names before it counts the rest."""
+
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
+
+
+def judge(trial: Trial) -> Verdict:
+    """The verdict of a change. Same trial, same verdict."""
+    tests = _without_weakened(trial, compare(trial))
+    lines = line_evidence(trial.edits, trial.after, tests.flaky)
+    case = _Case(trial, tests, lines, provenance(trial.edits, trial.after), _goals(trial, tests))
+    decision, reasons = _decide(case)
+    return Verdict(
+        decision=decision,
+        reasons=tuple(dict.fromkeys([*reasons, *_remarks(case)])),
+        fixed=tests.fixed,
+        broken=tests.broken,
+        still_failing=tests.still_failing,
+        flaky=tests.flaky,
+        added=tests.added,
+        removed_or_weakened=_removed_or_weakened(case),
+        collected=trial.after.collected,
+        ran=trial.after.ran,
+        changed_lines=lines.changed,
+        changed_lines_run=lines.run,
+        unrun_lines=lines.unrun,
+        selection=trial.selection,
+        duration_s=trial.duration_s,
+        candidate=trial.candidate,
+    )
+
+
+def name_tests(ids: Collection[CaseId]) -> str:
+    """Tests as a list in a sentence, the first few by name."""
+    chosen = sorted(ids)
+    text = ", ".join(chosen[:_NAMED])
+    return text if len(chosen) <= _NAMED else f"{text} and {len(chosen) - _NAMED} more"
+
+
+@dataclass(frozen=True, slots=True)
+class _Goals:
+    """The goal tests by what became of them; `proven` fail without the change and pass with it."""
+
+    failing: tuple[CaseId, ...] = ()
+    tampered: tuple[CaseId, ...] = ()
+    flaky: tuple[CaseId, ...] = ()
+    unseen: tuple[CaseId, ...] = ()
+    proven: tuple[CaseId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    trial: Trial
+    tests: Comparison
+    lines: LineEvidence
+    origin: Provenance
+    goals: _Goals
+
+
+Ruling = tuple[Decision, list[str]]
+
+
+def _decide(case: _Case) -> Ruling:
+    """The first rule that applies; each says why."""
+    for rule in (_crashed, _regressed, _environment, _elsewhere, _goal_missed, _not_loaded, _tampered, _uncertain):
+        ruling = rule(case)
+        if ruling is not None:
+            return ruling
+    return _good(case)
+
+
+def _crashed(case: _Case) -> Ruling | None:
+    before, after = case.trial.before, case.trial.after
+    if after.finished:
+        return None
+    if not before.finished:
+        told = [f"Without the change {before.trouble}.", f"With the change {after.trouble}."]
+        return Decision.UNDECIDED, ["The test run did not come to its end on either side.", *told]
+    again = "; seen again on a second run" if case.trial.again_after is not None else ""
+    return Decision.REGRESSED, [f"With the change {after.trouble}{again}; without it the run ends."]
+
+
+def _regressed(case: _Case) -> Ruling | None:
+    broken = case.tests.broken
+    if not broken:
+        return None
+    verb = "passes" if len(broken) == 1 else "pass"
+    reasons = [f"{name_tests(broken)} {verb} without the change and not with it, seen twice."]
+    if case.goals.failing:
+        reasons.append(f"The goal test {name_tests(case.goals.failing)} still fails.")
+    return Decision.REGRESSED, reasons
+
+
+def _environment(case: _Case) -> Ruling | None:
+    before, after = case.trial.before, case.trial.after
+    errors = {place: text for place, text in before.collection_errors.items() if place in after.collection_errors}
+    missing = {place: name for place, text in errors.items() if (name := _foreign_module(text, case.trial.modules))}
+    goals = case.trial.goal_tests
+    blocked = {place: name for place, name in missing.items() if not goals or any(within(g, place) for g in goals)}
+    if blocked and (goals or not after.ran):
+        told = ", ".join(f"{place} needs {name}" for place, name in sorted(blocked.items()))
+        return Decision.UNDECIDED, [f"The environment is broken before the change: {told}, which is not installed."]
+    if after.collected == 0 and not after.collection_errors:
+        if before.collected:
+            return None
+        return Decision.UNDECIDED, [_nothing(case, "No test was collected, so nothing was tested")]
+    if after.ran == 0 and errors and not goals:
+        return Decision.UNDECIDED, [f"{name_tests(errors)} cannot be collected with or without the change."]
+    if after.ran == 0 and not after.collection_errors:
+        return Decision.UNDECIDED, [_nothing(case, "No test ran: all that were collected are skipped")]
+    return None
+
+
+def _nothing(case: _Case, text: str) -> str:
+    missing = case.trial.after.not_found
+    return f"{text} (not found: {', '.join(missing)})." if missing else f"{text}."
+
+
+def _elsewhere(case: _Case) -> Ruling | None:
+    if not case.origin.elsewhere:
+        return None
+    return Decision.UNDECIDED, [f"The tests did not test this change: {text}." for text in case.origin.elsewhere]
+
+
+def _goal_missed(case: _Case) -> Ruling | None:
+    goals = case.goals
+    reasons = []
+    if goals.failing:
+        verb = "still fails" if len(goals.failing) == 1 else "still fail"
+        reasons.append(f"{name_tests(goals.failing)} {verb} with the change.")
+    if goals.tampered:
+        reasons.append(f"The change weakens or removes what it should make pass: {name_tests(goals.tampered)}.")
+    new = [case_id for case_id in case.tests.new_failing if case_id not in goals.failing]
+    if new:
+        verb = "fails" if len(new) == 1 else "fail"
+        reasons.append(f"{name_tests(new)} {verb} with the change and did not run without it.")
+    return (Decision.FAILED, reasons) if reasons else None
+
+
+def _not_loaded(case: _Case) -> Ruling | None:
+    expected = case.origin.expected
+    if not expected or case.origin.loaded:
+        return None
+    verb = "was" if len(expected) == 1 else "were"
+    return Decision.UNDECIDED, [f"{', '.join(expected)} {verb} not loaded by any test, so the change was not tested."]
+
+
+def _tampered(case: _Case) -> Ruling | None:
+    found = _removed_or_weakened(case)
+    if not found:
+        return None
+    return Decision.UNDECIDED, ["The change weakens or removes tests, which a person must look at.", *found]
+
+
+def _uncertain(case: _Case) -> Ruling | None:
+    tests, goals = case.tests, case.goals
+    if goals.unseen:
+        return Decision.UNDECIDED, [f"The goal test {name_tests(goals.unseen)} was not found, or did not run."]
+    if goals.flaky or (tests.flaky and len(tests.flaky) >= case.trial.after.ran):
+        return Decision.UNDECIDED, [f"The evidence is flaky: {name_tests(goals.flaky or tests.flaky)}."]
+    if tests.unknown:
+        return Decision.UNDECIDED, [
+            f"{name_tests(tests.unknown)} fail with the change, and without it the run did not come to them."
+        ]
+    stuck = case.lines.failing & set(tests.still_failing)
+    if stuck and not tests.fixed and not goals.proven:
+        verb = "runs" if len(stuck) == 1 else "run"
+        return Decision.UNDECIDED, [f"{name_tests(stuck)} {verb} the changed lines and fails before and after."]
+    return None
+
+
+def _good(case: _Case) -> Ruling:
+    tests, lines, trial = case.tests, case.lines, case.trial
+    proofs = sorted({*tests.fixed, *case.goals.proven})
+    capped = trial.integrity.of(FindingKind.CONFIG)
+    whole = lines.changed > 0 and lines.run == lines.changed
+    if proofs and whole and not capped:
+        verb = "fails" if len(proofs) == 1 else "fail"
+        plural = "line" if lines.changed == 1 else f"{lines.changed} lines"
+        return Decision.PROVEN, [
+            f"{name_tests(proofs)} {verb} without the change and {'passes' if len(proofs) == 1 else 'pass'} with it.",
+            f"Every changed {plural} ran under a passing test." if lines.changed == 1 else f"All {plural} that the "
+            "change touches ran under a passing test.",
+        ]
+    blind = [place for place in trial.before.collection_errors if place in trial.after.collection_errors]
+    if blind and not proofs:
+        return Decision.UNDECIDED, [f"{name_tests(blind)} cannot be collected with or without the change."]
+    reasons = ["Nothing broke."]
+    reasons += [f"{finding.text}, so the change can be passed at best." for finding in capped]
+    if not proofs:
+        reasons.append("No test that existed fails without the change and passes with it.")
+    if lines.unrun:
+        places = ", ".join(f"{row.path}:{row.line + 1}" for row in lines.unrun[:_NAMED])
+        more = f" and {len(lines.unrun) - _NAMED} more" if len(lines.unrun) > _NAMED else ""
+        reasons.append(f"{len(lines.unrun)} of {lines.changed} changed lines ran under no passing test: {places}{more}.")
+    elif not lines.changed:
+        reasons.append("The change has no line of source that can be seen to run.")
+    return Decision.PASSED, reasons
+
+
+def _remarks(case: _Case) -> list[str]:
+    """What a person should know besides the decision."""
+    tests, trial = case.tests, case.trial
+    found = []
+    if tests.still_failing:
+        found.append(f"{len(tests.still_failing)} failed before and fail as before.")
+    if tests.flaky:
+        found.append(f"Flaky, so not counted: {name_tests(tests.flaky)}.")
+    idle = [row.id for row in tests.added if not row.failed_without_change]
+    if idle:
+        found.append(f"Proves nothing, since it passes without the change too: {name_tests(idle)}.")
+    if trial.after.not_found:
+        found.append(f"Not found: {', '.join(trial.after.not_found)}.")
+    if not trial.before.finished and trial.after.finished:
+        found.append(f"Without the change {trial.before.trouble}.")
+    return found
+
+
+def _goals(trial: Trial, tests: Comparison) -> _Goals:
+    known = list(dict.fromkeys([*trial.before.cases, *trial.after.cases]))
+    sorts: dict[str, list[CaseId]] = {name: [] for name in _Goals.__dataclass_fields__}
+    moved = {trial.integrity.renamed.get(goal, goal) for goal in trial.goal_tests} - set(trial.goal_tests)
+    for goal in trial.goal_tests:
+        members = [case_id for case_id in known if within(case_id, goal)]
+        if not members and not any(within(goal, place) for place in trial.after.collection_errors):
+            sorts["unseen"].append(goal)
+        for case_id in members or ([goal] if goal not in sorts["unseen"] else []):
+            kind = _goal_kind(trial, tests, case_id)
+            if kind and not (moved and kind == "tampered"):
+                sorts[kind].append(case_id)
+    return _Goals(**{name: tuple(found) for name, found in sorts.items()})
+
+
+def _goal_kind(trial: Trial, tests: Comparison, case_id: CaseId) -> str:
+    if case_id in tests.flaky:
+        return "flaky"
+    if case_id in (*tests.green_only, *tests.skipped, *tests.removed) or weakened(trial, [case_id]):
+        return "tampered"
+    now = status(trial.after, case_id)
+    if now is Status.BAD:
+        return "failing"
+    if now is not Status.GOOD:
+        return "unseen"
+    fresh = any(row.id == case_id and row.failed_without_change for row in tests.added)
+    return "proven" if fresh or case_id in tests.fixed else ""
+
+
+def _without_weakened(trial: Trial, tests: Comparison) -> Comparison:
+    """A test that the change weakened never counts as fixed."""
+    spoiled = set(weakened(trial, tests.fixed))
+    return replace(tests, fixed=tuple(case_id for case_id in tests.fixed if case_id not in spoiled))
+
+
+def _removed_or_weakened(case: _Case) -> tuple[str, ...]:
+    trial, tests = case.trial, case.tests
+    findings = trial.integrity.of(FindingKind.REMOVED, FindingKind.WEAKENED)
+    told: list[str] = [finding.text for finding in findings]
+
+    def rest(ids: Sequence[CaseId]) -> list[CaseId]:
+        return [case_id for case_id in ids if not any(finding.concerns(case_id) for finding in findings)]
+
+    told += [f"{case_id} is not among the tests any more" for case_id in rest(tests.removed)]
+    told += [f"{case_id} ran before and is skipped now" for case_id in rest(tests.skipped)]
+    told += [f"{case_id} passes only because tests or their configuration changed" for case_id in rest(tests.green_only)]
+    return tuple(dict.fromkeys(told))
+
+
+def _foreign_module(text: str, modules: Collection[str]) -> str:
+    """The module that an import error misses, if it is none of the workspace's own."""
+    found = _NO_MODULE.findall(text)
+    return next((name for name in found if name.partition(".")[0] not in modules), "")
+
+
+def crashed_alike(before: SuiteReport, after: SuiteReport) -> bool:
+    """Whether only the changed side did not come to its end, so that it is worth a second run."""
+    return before.finished and not after.finished

@@ -1,0 +1,113 @@
+"""Owns how every failure of the SDK and of the connection becomes one of our three; nothing secret gets through."""
+
+import email.utils
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError, OperatorError
+
+RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 499})
+"""Client errors that mean "not now"; all of 5xx do too."""
+
+_HINTS: Final = {
+    400: "The request was not understood; agent-lsp log has the endpoint's words.",
+    401: "Check the API key (ANTHROPIC_API_KEY).",
+    402: "Check the account's balance.",
+    403: "This key may not use that model.",
+    404: "Check the model's name and the base URL (ANTHROPIC_BASE_URL).",
+    413: "The conversation has grown too large; start a smaller goal.",
+}
+_KINDS_UNAVAILABLE: Final = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+_KEY = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{6,}|Bearer\s+\S+)")
+_LONGEST_DETAIL: Final = 300
+
+
+def masked(text: str, secret: str) -> str:
+    """`text` without the key, wherever an endpoint repeated it, on one line and not too long."""
+    if secret:
+        text = text.replace(secret, "***")
+    text = " ".join(_KEY.sub("***", text).split())
+    return text if len(text) <= _LONGEST_DETAIL else text[:_LONGEST_DETAIL] + "…"
+
+
+@asynccontextmanager
+async def mapped(secret: str, started: Callable[[], bool]) -> AsyncIterator[None]:
+    """Every error of the SDK and its transport as one of ours; what was raised stays out of the chain, since it holds
+    the request with its headers. `started` tells whether the message had begun."""
+    import anthropic
+    import httpx2
+
+    try:
+        yield
+    except anthropic.APIStatusError as error:
+        raise of_status(error.status_code, error.response.headers, detail_of(error.body, secret)) from None
+    except anthropic.APITimeoutError:
+        raise ModelUnavailableError("The model's endpoint did not answer in time.") from None
+    except anthropic.APIConnectionError as error:
+        raise ModelUnavailableError(
+            f"The model's endpoint cannot be reached ({masked(str(error.__cause__ or error), secret)}).",
+            hint="Check the network and the base URL (ANTHROPIC_BASE_URL).",
+        ) from None
+    except (httpx2.HTTPError, httpx2.StreamError, UnicodeDecodeError) as error:
+        detail = f"{type(error).__name__}: {masked(str(error), secret)}"
+        if started():
+            raise ModelBrokenError(f"The model's stream broke ({detail}).") from None
+        raise ModelUnavailableError(f"The connection to the model's endpoint broke ({detail}).") from None
+    except (anthropic.AnthropicError, httpx2.InvalidURL) as error:
+        raise ModelRejectedError(
+            f"The request could not be made ({masked(str(error), secret)}).",
+            hint="Check the base URL (ANTHROPIC_BASE_URL) and the API key (ANTHROPIC_API_KEY).",
+        ) from None
+
+
+def of_status(status: int, headers: Mapping[str, str], detail: str) -> OperatorError:
+    """The error for an answer with an HTTP status. `detail` is masked already."""
+    said = f": {detail}" if detail else ""
+    if status in RETRIED_STATUSES or status >= 500:
+        what = {429: "is limiting the rate", 529: "is overloaded"}.get(status, "is in trouble")
+        return ModelUnavailableError(
+            f"The model's endpoint {what} (HTTP {status}){said}",
+            hint="It is tried again by itself.",
+            retry_after_s=retry_after_s(headers),
+        )
+    hint = _HINTS.get(status, "See agent-lsp log.")
+    return ModelRejectedError(f"The model's endpoint refused the request (HTTP {status}){said}", hint=hint)
+
+
+def of_event(kind: str, detail: str, *, started: bool) -> OperatorError:
+    """The error for an `error` event of a stream: before the message it is like a status, within it breaks it."""
+    said = f"{kind}: {detail}" if detail else kind
+    if started:
+        return ModelBrokenError(f"The model's stream broke with an error ({said})")
+    if kind in _KINDS_UNAVAILABLE:
+        return ModelUnavailableError(f"The model's endpoint has no answer now ({said})")
+    return ModelRejectedError(f"The model's endpoint refused the request ({said})")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The endpoint's wish in seconds, from `retry-after-ms` or `retry-after` (seconds or a date), never negative."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * scale
+        except ValueError:
+            continue
+        if seconds == seconds and seconds not in (float("inf"), float("-inf")):
+            return max(seconds, 0.0)
+    date = email.utils.parsedate_tz(headers.get("retry-after") or "")
+    return None if date is None else max(email.utils.mktime_tz(date) - time.time(), 0.0)
+
+
+def detail_of(body: Any, secret: str) -> str:
+    """The endpoint's own sentence out of an error body, masked."""
+    if isinstance(body, Mapping):
+        error = body.get("error")
+        if isinstance(error, Mapping):
+            return masked(str(error.get("message") or error.get("type") or ""), secret)
+        return masked(str(body.get("message") or ""), secret)
+    return masked(str(body or ""), secret)

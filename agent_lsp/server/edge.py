@@ -1,0 +1,180 @@
+"""Owns the edge's life: begins a session, puts its features together, and leaves without leaving anything behind."""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from lsprotocol import types
+
+from agent_lsp.server.capabilities import initialize_result
+from agent_lsp.server.edits import EditorHand
+from agent_lsp.server.features import (
+    agent_messages,
+    code_actions,
+    code_lenses,
+    configuration,
+    documents,
+    execute_command,
+    virtual_documents,
+)
+from agent_lsp.server.features.configuration import Configuration
+from agent_lsp.server.features.diagnostics import Diagnostics
+from agent_lsp.server.features.documents import Synchronisation
+from agent_lsp.server.features.questions import Questions
+from agent_lsp.server.features.review_commands import review_commands
+from agent_lsp.server.features.run_commands import run_commands
+from agent_lsp.server.features.virtual_documents import VirtualDocuments, register_capability
+from agent_lsp.server.main import EdgeDependencies, Opening, is_initialize_params
+from agent_lsp.server.progress import Progress
+from agent_lsp.server.protocol import INVALID_PARAMS, INVALID_REQUEST, EdgeServer, RequestError
+from agent_lsp.server.session import Session
+from agent_lsp.server.staleness import Staleness
+from agent_lsp.server.threads import in_thread
+from agent_lsp.server.transport import FrameWriter, read_in_thread, watch_process
+from agent_lsp.server.uris import uri_of
+from agent_lsp.server.wire import FrameReader, Stdio
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_S: Final = 1.0
+_WATCHED_KINDS: Final = 7
+_LOST_CLIENT: Final = 1
+
+
+class Edge:
+    """One editor's server."""
+
+    def __init__(self, dependencies: EdgeDependencies, stdio: Stdio, reader: FrameReader) -> None:
+        self._dependencies, self._stdio, self._reader = dependencies, stdio, reader
+        self._server = EdgeServer(dependencies.version)
+        self._client = self._server.protocol
+        self._session: Session | None = None
+        self._configuration: Configuration | None = None
+        self._virtual: VirtualDocuments | None = None
+        self._params: Mapping[str, Any] = {}
+        self._status: asyncio.Future[int]
+        self._stopping: asyncio.Task[None] | None = None
+        self._asked_to_shut_down = False
+        self._unwatch: Callable[[], None] = lambda: None
+
+    async def serve(self, opening: Opening) -> int:
+        """Serves until the editor says so, is gone, or a signal comes; the exit status."""
+        loop = asyncio.get_running_loop()
+        self._status = loop.create_future()
+        lost = self._lost
+        writer = FrameWriter(self._stdio.outgoing, lost)
+        self._client.writer = writer
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._leave, 128 + number)
+        self._register_life_cycle()
+        if opening.params is not None:
+            self._begin(opening.params)
+        if opening.first_frame is not None:
+            self._client.take(opening.first_frame)
+        gc.enable()
+        gc.freeze()
+        read_in_thread(self._reader, self._client.take, lost)
+        try:
+            return await self._status
+        finally:
+            self._unwatch()
+            self._client.abandon()
+            await (self._stopping or self._stop_runtimes())
+            if self._virtual is not None:
+                self._virtual.remove_files()
+            writer.flush(_FLUSH_S)
+
+    def _register_life_cycle(self) -> None:
+        server = self._server
+
+        @server.feature(types.INITIALIZE)
+        def initialize(params: Any) -> Any:
+            if self._session is not None:
+                raise RequestError(INVALID_REQUEST, "initialize was already answered")
+            if not is_initialize_params(params):
+                raise RequestError(INVALID_PARAMS, "invalid params for initialize")
+            self._begin(params)
+            return initialize_result(params, self._dependencies.version)
+
+        @server.feature(types.INITIALIZED)
+        async def initialized(_: Any) -> None:
+            await self._initialized()
+
+        @server.feature(types.SHUTDOWN)
+        def shutdown(_: Any) -> None:
+            self._asked_to_shut_down = True
+            self._client.begin_closing()
+            self._stopping = asyncio.get_running_loop().create_task(self._stop_runtimes())
+
+        @server.feature(types.EXIT)
+        def leave(_: Any) -> None:
+            self._leave(0 if self._asked_to_shut_down else _LOST_CLIENT)
+
+    def _begin(self, params: Mapping[str, Any]) -> None:
+        """The session exists from here on; its features are registered before the next message is read."""
+        self._params = params
+        dependencies, server = self._dependencies, self._server
+        session = Session(self._client, params, dependencies.start_runtime)
+        hand = EditorHand(session)
+        session.serve_calls({"buffers": hand.buffers, "edit": hand.edit})
+        staleness = Staleness(session)
+        documents.register(server, session, Synchronisation(session, staleness, Diagnostics(session)))
+        code_actions.register(server, session)
+        code_lenses.register(server, session)
+        virtual = virtual_documents.register(server, session)
+        agent_messages.register(session)
+        Questions(session)
+        progress = Progress(session)
+        commands = run_commands(session, progress, dependencies.read_log) | review_commands(session, virtual)
+        execute_command.register(server, session, commands)
+        self._configuration = configuration.register(server, session, params.get("initializationOptions"))
+
+        @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+        async def cancel(cancelled: types.WorkDoneProgressCancelParams) -> None:
+            await progress.cancel(cancelled.token)
+
+        self._session, self._virtual = session, virtual
+        self._client.initialized = True
+        process_id = params.get("processId")
+        if isinstance(process_id, int) and not isinstance(process_id, bool) and process_id > 0:
+            self._unwatch = watch_process(process_id, self._lost)
+
+    async def _initialized(self) -> None:
+        """What may be slow, now that nobody waits for it; runtimes start only after it."""
+        session, config, virtual = self._session, self._configuration, self._virtual
+        if session is None or config is None or virtual is None:
+            return
+        roots = [desk.root for desk in session.desks]
+        options = self._params.get("initializationOptions")
+        try:
+            await in_thread(lambda: self._dependencies.on_initialized(roots, options))
+        except Exception as error:
+            logger.exception("loading after initialize failed")
+            session.show(types.MessageType.Error, f"agent-lsp: {error}")
+        names = ", ".join(str(root) for root in roots) or "no folder"
+        session.log(types.MessageType.Info, f"agent-lsp {self._dependencies.version} serves {names}")
+        await config.pull()
+        session.ready.set()
+        await virtual.offer()
+        if session.traits.watch_files:
+            watchers = [
+                {"globPattern": {"baseUri": uri_of(root), "pattern": "**/*"}, "kind": _WATCHED_KINDS}
+                if session.traits.relative_patterns
+                else {"globPattern": f"{root}/**/*", "kind": _WATCHED_KINDS}
+                for root in roots
+            ]
+            await register_capability(session, types.WORKSPACE_DID_CHANGE_WATCHED_FILES, {"watchers": watchers})
+
+    async def _stop_runtimes(self) -> None:
+        if self._session is not None:
+            await self._session.stop_runtimes()
+
+    def _lost(self) -> None:
+        self._leave(_LOST_CLIENT)
+
+    def _leave(self, status: int) -> None:
+        if not self._status.done():
+            self._status.set_result(status)

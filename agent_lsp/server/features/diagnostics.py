@@ -1,0 +1,113 @@
+"""Owns the pushed diagnostics of source `agent-lsp`: one for each proposed hunk, and the problems that runs report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from lsprotocol import types
+
+from agent_lsp.server.board import Json
+from agent_lsp.server.features.code_actions import SOURCE_NAME
+from agent_lsp.server.public import hunk_title, refusal, verdict_title
+from agent_lsp.server.session import Desk, Session
+
+_SEVERITIES: Final = {
+    "error": types.DiagnosticSeverity.Error,
+    "warning": types.DiagnosticSeverity.Warning,
+    "information": types.DiagnosticSeverity.Information,
+    "info": types.DiagnosticSeverity.Information,
+    "hint": types.DiagnosticSeverity.Hint,
+}
+_LINE_END: Final = 2**31 - 1
+
+
+class Diagnostics:
+    """Publishes for each file what changed since the last time, for open and closed files alike."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._published: dict[Path, dict[str, tuple[str, list[types.Diagnostic]]]] = {}
+        session.on_change(self.publish)
+        session.on_text(lambda desk, _document, changes: None if changes else self.publish(desk))
+
+    def publish(self, desk: Desk) -> None:
+        """Brings the editor up to date for one folder."""
+        wanted = self._collect(desk)
+        before = self._published.get(desk.root, {})
+        for path in {**before, **wanted}:
+            uri = self._session.uri(desk, path)
+            old_uri, old = before.get(path, (uri, []))
+            new = wanted.get(path, [])
+            if old_uri != uri and old:
+                self._send(old_uri, [])
+                old = []
+            if new != old:
+                self._send(uri, new)
+        self._published[desk.root] = {path: (self._session.uri(desk, path), rows) for path, rows in wanted.items()}
+
+    def clear(self, root: Path) -> None:
+        """A folder is no longer served."""
+        for uri, _ in self._published.pop(root, {}).values():
+            self._send(uri, [])
+
+    def _send(self, uri: str, diagnostics: list[types.Diagnostic]) -> None:
+        self._session.client.notify(
+            types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS,
+            types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics),
+        )
+
+    def _collect(self, desk: Desk) -> dict[str, list[types.Diagnostic]]:
+        found: dict[str, list[types.Diagnostic]] = {}
+        for card in desk.board.open_cards():
+            title = verdict_title(card)
+            way = refusal(card, desk.board.state_of(card.run_id)) or "Accept or discard it with a code action."
+            for row, hunk in card.hunks():
+                path = str(row.get("path"))
+                place = card.places.get(str(hunk.get("id")))
+                start, end = (place.start, place.end) if place else (int(hunk["startLine"]), int(hunk["endLine"]))
+                found.setdefault(path, []).append(
+                    types.Diagnostic(
+                        range=self._range(desk, path, start, end),
+                        severity=types.DiagnosticSeverity.Information,
+                        source=SOURCE_NAME,
+                        code=str(hunk["id"]),
+                        message=f"Proposed: {hunk_title(hunk)} ({title}). {way}",
+                        data={"proposalId": card.id, "hunkId": str(hunk["id"])},
+                    )
+                )
+        for problems in desk.board.problems.values():
+            for problem in problems:
+                found.setdefault(str(problem.get("path")), []).append(self._problem(desk, problem))
+        return found
+
+    def _problem(self, desk: Desk, problem: Json) -> types.Diagnostic:
+        path = str(problem.get("path"))
+        diagnostic = types.Diagnostic(
+            range=self._line(desk, path, problem.get("line")),
+            severity=_SEVERITIES.get(str(problem.get("severity")), types.DiagnosticSeverity.Error),
+            source=SOURCE_NAME,
+            message=str(problem.get("message", "")),
+        )
+        related = [row for row in problem.get("related") or () if isinstance(row, Mapping)]
+        if related and self._session.traits.related_information:
+            diagnostic.related_information = [self._related(desk, row) for row in related]
+        return diagnostic
+
+    def _related(self, desk: Desk, row: Mapping[str, Any]) -> types.DiagnosticRelatedInformation:
+        path = str(row.get("path"))
+        location = types.Location(uri=self._session.uri(desk, path), range=self._line(desk, path, row.get("line")))
+        return types.DiagnosticRelatedInformation(location=location, message=str(row.get("message", "")))
+
+    def _line(self, desk: Desk, path: str, line: Any) -> types.Range:
+        number = line if isinstance(line, int) and line >= 0 else 0
+        return self._range(desk, path, number, number + 1)
+
+    def _range(self, desk: Desk, path: str, start: int, end: int) -> types.Range:
+        """Whole lines, to the end of the last one's text; an insertion marks the line it goes before."""
+        last = max(end - 1, start)
+        document = self._session.document(desk, path)
+        if document is None:
+            return types.Range(
+                start=types.Position(line=start, character=0), end=types.Position(line=last, character=_LINE_END)
+            )
+        return types.Range(start=document.position(start, 0), end=document.position(last, _LINE_END))

@@ -1,0 +1,132 @@
+"""Owns the commands about proposals: read, apply, discard, test again, roll back, show."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from agent_lsp.domain.errors import LinkClosedError, UnknownIdError
+from agent_lsp.link.peer import PeerError
+from agent_lsp.server.arguments import Arguments, bad
+from agent_lsp.server.board import Card, Json
+from agent_lsp.server.features.execute_command import Command
+from agent_lsp.server.features.virtual_documents import VirtualDocuments
+from agent_lsp.server.public import public_proposal, public_verdict
+from agent_lsp.server.session import CALL_S, Desk, Session
+
+
+def review_commands(session: Session, documents: VirtualDocuments) -> dict[str, Command]:
+    """The commands by name."""
+    return {
+        "agent.proposal": partial(_proposal, session),
+        "agent.apply": partial(_apply, session),
+        "agent.discard": partial(_discard, session),
+        "agent.revalidate": partial(_revalidate, session),
+        "agent.rollback": partial(_rollback, session),
+        "agent.show": partial(_show, session, documents),
+    }
+
+
+async def _proposal(session: Session, args: Arguments) -> Mapping[str, Any]:
+    desk, card = await _find(session, args.text("proposalId"))
+    return public_proposal(session, desk, card)
+
+
+async def _apply(session: Session, args: Arguments) -> Mapping[str, Any]:
+    desk, card, call = await _meant(session, args)
+    try:
+        answer = await desk.runtime.call("apply", call, timeout_s=CALL_S)
+    except TimeoutError:
+        answer = {"applied": False, "pending": True, "reason": "The runtime is still at it."}
+    verdict = answer.get("verdict") or card.verdict
+    return {**answer, "verdict": public_verdict(session, desk, verdict)}
+
+
+async def _discard(session: Session, args: Arguments) -> Mapping[str, Any]:
+    desk, _, call = await _meant(session, args)
+    feedback = args.free_text("feedback")
+    if feedback:
+        call["feedback"] = feedback
+    return await desk.runtime.call("discard", call, timeout_s=CALL_S)
+
+
+async def _revalidate(session: Session, args: Arguments) -> Mapping[str, Any]:
+    desk, card = await _find(session, args.text("proposalId"))
+    try:
+        answer = await desk.runtime.call("revalidate", {"proposalId": card.id}, timeout_s=CALL_S)
+    except TimeoutError:
+        answer = {"applied": False, "pending": True}
+    verdict = answer.get("verdict") or card.verdict
+    return {**answer, "verdict": public_verdict(session, desk, verdict)}
+
+
+async def _rollback(session: Session, args: Arguments) -> Mapping[str, Any]:
+    checkpoint_id = args.text("checkpointId")
+    call = {"checkpointId": checkpoint_id}
+    knowing = [desk for desk in session.desks if checkpoint_id in desk.board.checkpoints]
+    if not knowing and len(session.desks) == 1:
+        knowing = session.desks
+    candidates = knowing or [desk for desk in session.desks if desk.runtime.running]
+    for desk in candidates[:-1]:
+        answer = await _try(desk, "rollback", call, timeout_s=CALL_S / len(candidates))
+        if answer is not None:
+            return answer
+    if not candidates:
+        raise UnknownIdError(
+            f"There is no checkpoint {checkpoint_id}.", hint="agent.apply answers with the id of its checkpoint."
+        )
+    return await candidates[-1].runtime.call("rollback", call, timeout_s=CALL_S / len(candidates))
+
+
+async def _show(session: Session, documents: VirtualDocuments, args: Arguments) -> Mapping[str, Any]:
+    run_id = args.text_or_none("runId")
+    if run_id is not None:
+        return {"uri": await documents.show_plan(run_id)}
+    _, card = await _find(session, args.text("proposalId"))
+    return {"uri": await documents.show_proposal(card, args.text_or_none("path"))}
+
+
+async def _meant(session: Session, args: Arguments) -> tuple[Desk, Card, Json]:
+    """The proposal with the call for it: all hunks, or those that were named."""
+    desk, card = await _find(session, args.text("proposalId"))
+    call: Json = {"proposalId": card.id}
+    hunks = args.texts("hunks")
+    if hunks is not None:
+        if not hunks:
+            raise bad("`hunks` must name at least one hunk; leave it out for all.")
+        known = {str(hunk.get("id")) for _, hunk in card.hunks()}
+        unknown = [hunk for hunk in hunks if hunk not in known]
+        if unknown:
+            raise UnknownIdError(
+                f"The proposal {card.id} has no hunk {', '.join(unknown)}.", hint="agent.proposal lists its hunks."
+            )
+        call["hunks"] = hunks
+    return desk, card, call
+
+
+async def _find(session: Session, proposal_id: str) -> tuple[Desk, Card]:
+    """From the board; runtimes that run are asked for what it has not seen. Raises UnknownIdError."""
+    try:
+        return session.card_of(proposal_id)
+    except UnknownIdError:
+        running = [desk for desk in session.desks if desk.runtime.running]
+        for desk in running:
+            call = {"proposalId": proposal_id}
+            data = await _try(desk, "proposal", call, timeout_s=CALL_S / 2 / len(running))
+            if data is not None:
+                desk.board.take("proposal", data)
+                found = session.card_of(proposal_id)
+                found[1].open = found[1].run_id in desk.board.runs
+                return found
+        raise
+
+
+async def _try(desk: Desk, name: str, call: Json, *, timeout_s: float) -> Mapping[str, Any] | None:
+    """The runtime's answer; None if it does not know the id, or does not answer."""
+    try:
+        return await desk.runtime.call(name, call, timeout_s=timeout_s)
+    except PeerError as error:
+        if error.code != UnknownIdError.code:
+            raise
+        return None
+    except (TimeoutError, LinkClosedError):
+        return None

@@ -1,0 +1,213 @@
+"""Owns the commands about runs: start, approve, control, status, talk, answer, trust, and the log's tail."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from lsprotocol import types
+
+from agent_lsp.domain.errors import AgentLspError, OperatorError, UnknownIdError, UserError
+from agent_lsp.domain.task import RunState
+from agent_lsp.server.arguments import Arguments, bad
+from agent_lsp.server.board import Json
+from agent_lsp.server.features.execute_command import Command
+from agent_lsp.server.progress import Progress
+from agent_lsp.server.session import CALL_S, START_S, Desk, Session, tell
+from agent_lsp.server.threads import in_thread
+from agent_lsp.server.uris import path_of, scheme_of
+
+ReadLog = Callable[[Path, int, bool], tuple[str, str]]
+"""`(root, lines, errors_only) -> (text, path)`; reads files, so it is called in a thread."""
+
+_ACTIONS: Final = ("cancel", "pause", "resume", "step")
+_TAIL_LINES: Final = 200
+_TAIL_MOST_LINES: Final = 10_000
+
+
+def run_commands(session: Session, progress: Progress, read_log: ReadLog) -> dict[str, Command]:
+    """The commands by name."""
+    return {
+        "agent.run": partial(_run, session, progress),
+        "agent.plan.approve": partial(_approve, session),
+        "agent.plan.reject": partial(_reject, session),
+        "agent.control": partial(_control, session),
+        "agent.status": partial(_status, session),
+        "agent.say": partial(_say, session),
+        "agent.answer": partial(_answer, session),
+        "agent.trust": partial(_trust, session),
+        "agent.log.tail": partial(_log_tail, session, read_log),
+    }
+
+
+async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
+    call: Json = {"runId": "r_" + secrets.token_hex(6), "goal": args.text("goal")}
+    desk, origin = _place_of_run(session, args)
+    lines = args.lines("range")
+    call |= {
+        "path": origin,
+        "lines": None if lines is None else {"start": lines[0], "end": lines[1]},
+        "problems": _problems(session, desk, origin, args),
+        "tests": args.texts("tests"),
+        "scope": args.texts("scope"),
+        "mode": args.choice("mode", ("plan", "auto")),
+    }
+    call = {key: value for key, value in call.items() if value is not None}
+    desk.board.open_run(call["runId"], call["goal"], origin)
+    starting = session.client.in_background(_start(desk, call))
+    progress.start(desk, call["runId"], call["goal"], args.token())
+    try:
+        await asyncio.wait([starting], timeout=CALL_S)
+    except asyncio.CancelledError:
+        session.client.in_background(tell(desk, "control", {"runId": call["runId"], "action": "cancel"}))
+        raise
+    finally:
+        if not starting.done():
+            starting.add_done_callback(partial(_started_late, session, progress, desk, call))
+    if starting.done() and (error := starting.result()) is not None:
+        progress.end(call["runId"], f"refused: {error.message}")
+        desk.board.drop_run(call["runId"])
+        session.changed(desk)
+        raise error
+    return {"runId": call["runId"]}
+
+
+async def _start(desk: Desk, call: Json) -> AgentLspError | None:
+    """Gives the run to the runtime, which may have to start first; why it was refused, if it was."""
+    try:
+        await desk.runtime.call("run", call, timeout_s=START_S)
+    except AgentLspError as error:
+        return error
+    except TimeoutError:
+        return OperatorError("The runtime did not take the run in time.", hint="See agent-lsp log.")
+    return None
+
+
+def _started_late(
+    session: Session, progress: Progress, desk: Desk, call: Json, starting: asyncio.Task[AgentLspError | None]
+) -> None:
+    """The command was answered with an id before the runtime took the run: a refusal shows in the run itself."""
+    error = None if starting.cancelled() else starting.result()
+    if error is None:
+        return
+    progress.end(call["runId"], f"refused: {error.message}")
+    desk.board.fail_run(call["runId"], error.message)
+    session.announce(desk, "run", desk.board.runs[call["runId"]])
+    session.changed(desk)
+    session.show(types.MessageType.Error, f"agent-lsp: {error.message} {error.hint}".strip())
+
+
+def _place_of_run(session: Session, args: Arguments) -> tuple[Desk, str | None]:
+    uri = args.text_or_none("uri")
+    if uri is None:
+        return session.only_desk(), None
+    desk, path = session.locate(uri)
+    return desk, None if path == "." else path
+
+
+def _problems(session: Session, desk: Desk, origin: str | None, args: Arguments) -> list[Json] | None:
+    diagnostics = args.objects("diagnostics")
+    if diagnostics is None:
+        return None
+    problems = []
+    for row in diagnostics:
+        place = Arguments({"range": row.get("range")}).lines("range")
+        uri = row.get("uri")
+        located = session.try_locate(uri) if isinstance(uri, str) else None
+        path = located[1] if located is not None and located[0] is desk else origin
+        if path is None:
+            raise bad("`diagnostics` need the `uri` of the document that they are in.")
+        problems.append(
+            {
+                "path": path,
+                "line": place[0] if place else 0,
+                "message": str(row.get("message", "")),
+                "source": str(row.get("source") or ""),
+                "code": str(row.get("code") if row.get("code") is not None else ""),
+            }
+        )
+    return problems
+
+
+async def _approve(session: Session, args: Arguments) -> Mapping[str, Any]:
+    run_id = args.text("runId")
+    call: Json = {"runId": run_id}
+    steps = args.objects("steps")
+    if steps is not None:
+        if not steps:
+            raise bad("`steps` must hold at least one step; reject the plan to stop it.")
+        call["steps"] = [_step(row) for row in steps]
+    return await _call_run(session, run_id, "plan_approve", call)
+
+
+def _step(row: Mapping[str, Any]) -> Json:
+    step = Arguments(row)
+    return {
+        "title": step.text("title"),
+        "detail": step.free_text("detail"),
+        "files": step.texts("files") or [],
+        "acceptance": step.free_text("acceptance"),
+    }
+
+
+async def _reject(session: Session, args: Arguments) -> Mapping[str, Any]:
+    run_id = args.text("runId")
+    return await _call_run(session, run_id, "plan_reject", {"runId": run_id, "feedback": args.free_text("feedback")})
+
+
+async def _control(session: Session, args: Arguments) -> Mapping[str, Any]:
+    run_id = args.text("runId")
+    action = args.choice("action", _ACTIONS)
+    if action is None:
+        raise bad(f"`action` is missing: one of {', '.join(_ACTIONS)}.")
+    return await _call_run(session, run_id, "control", {"runId": run_id, "action": action})
+
+
+async def _call_run(session: Session, run_id: str, name: str, call: Json) -> Mapping[str, Any]:
+    desk = session.desk_of_run(run_id)
+    return await desk.runtime.call(name, call, timeout_s=CALL_S)
+
+
+async def _status(session: Session, args: Arguments) -> Mapping[str, Any]:
+    run_id = args.text_or_none("runId")
+    if run_id is not None:
+        return {"runs": [session.desk_of_run(run_id).board.runs[run_id]]}
+    return {"runs": [row for desk in session.desks for row in desk.board.runs.values()]}
+
+
+async def _say(session: Session, args: Arguments) -> Mapping[str, Any]:
+    call: Json = {"text": args.text("text")}
+    run_id = args.text_or_none("runId")
+    if run_id is None:
+        return await session.only_desk().runtime.call("say", call, timeout_s=CALL_S)
+    return await _call_run(session, run_id, "say", {**call, "runId": run_id})
+
+
+async def _answer(session: Session, args: Arguments) -> Mapping[str, Any]:
+    run_id = args.text("runId")
+    desk = session.desk_of_run(run_id)
+    if desk.board.state_of(run_id) != RunState.BLOCKED and not desk.runtime.running:
+        raise UserError(f"The run {run_id} asks nothing.")
+    return await _call_run(session, run_id, "answer", {"runId": run_id, "answer": args.text("answer")})
+
+
+async def _trust(session: Session, args: Arguments) -> Mapping[str, Any]:
+    root, trusted = args.text("root"), args.flag("trusted")
+    path = path_of(root) if scheme_of(root) == "file" else Path(root)
+    for desk in session.desks:
+        if desk.root == path:
+            return await desk.runtime.call("trust", {"trusted": trusted}, timeout_s=CALL_S)
+    raise UnknownIdError(f"{root} is not a workspace folder.", hint="Give the URI or the path of an open folder.")
+
+
+async def _log_tail(session: Session, read_log: ReadLog, args: Arguments) -> Mapping[str, Any]:
+    lines = min(args.number("lines", default=_TAIL_LINES), _TAIL_MOST_LINES)
+    errors_only = args.flag("errorsOnly", default=False)
+    uri = args.text_or_none("uri")
+    desks = session.desks
+    root = (session.locate(uri)[0] if uri is not None else desks[0] if desks else session.only_desk()).root
+    async with asyncio.timeout(CALL_S):
+        text, path = await in_thread(lambda: read_log(root, lines, errors_only))
+    return {"text": text, "path": str(path)}

@@ -1,0 +1,185 @@
+"""Owns the documents that are not files: `agent-lsp:/proposal/<id>/<path>` and `agent-lsp:/plan/<runId>.md`.
+
+A client that knows `workspace/textDocumentContent` reads them from here; for others they are read-only files in a
+private temporary directory that goes with the server.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from lsprotocol import types
+
+from agent_lsp.domain.errors import AgentLspError, UnknownIdError
+from agent_lsp.server.board import Card, Json
+from agent_lsp.server.protocol import EdgeServer, RequestError
+from agent_lsp.server.public import verdict_title
+from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.threads import in_thread
+from agent_lsp.server.uris import uri_of
+
+logger = logging.getLogger(__name__)
+
+SCHEME: Final = "agent-lsp"
+WHOLE: Final = "all.diff"
+"""The path of a proposal's whole diff."""
+
+_INVALID_PARAMS: Final = -32602
+
+
+class VirtualDocuments:
+    """Serves the texts, and opens them in front of the person."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._folder: Path | None = None
+        self._read: set[str] = set()
+        session.on_event(self._on_event)
+
+    async def offer(self) -> None:
+        """Registers the scheme where the client can use it."""
+        if self._session.traits.text_content:
+            await register_capability(
+                self._session, types.WORKSPACE_TEXT_DOCUMENT_CONTENT, {"schemes": [SCHEME], "id": SCHEME}
+            )
+
+    def content(self, uri: str) -> str:
+        """The text behind one of our URIs. Raises UnknownIdError."""
+        kind, _, rest = unquote(uri.partition(":")[2]).lstrip("/").partition("/")
+        if kind == "plan":
+            return self.plan_text(rest.removesuffix(".md"))
+        if kind == "proposal":
+            proposal_id, _, path = rest.partition("/")
+            _, card = self._session.card_of(proposal_id)
+            self._read.add(uri)
+            return self.diff_text(card, None if path in ("", WHOLE) else path)
+        raise UnknownIdError(f"There is no document {uri}.")
+
+    def plan_text(self, run_id: str) -> str:
+        """The plan of a run as Markdown. Raises UnknownIdError."""
+        desk = self._session.desk_of_run(run_id)
+        plan = desk.board.plans.get(run_id)
+        if plan is None:
+            raise UnknownIdError(f"The run {run_id} has no plan yet.")
+        return str(plan.get("markdown", ""))
+
+    def diff_text(self, card: Card, path: str | None) -> str:
+        """The diff of one file or of all, under its verdict and reasons. Raises UnknownIdError."""
+        diff = str(card.data.get("diff", ""))
+        if path is not None:
+            diff = file_diff(diff, path)
+            if not diff:
+                raise UnknownIdError(f"The proposal {card.id} does not change {path}.")
+        lines = [f"Proposal {card.id}: {card.data.get('summary', '')}", f"Verdict: {verdict_title(card)}"]
+        lines += [f"  {reason}" for reason in card.verdict.get("reasons") or ()]
+        return "\n".join(lines) + "\n\n" + diff
+
+    async def show_proposal(self, card: Card, path: str | None) -> str:
+        """Opens a diff; the URI that was opened."""
+        text = self.diff_text(card, path)
+        uri = f"{SCHEME}:/proposal/{card.id}/{quote(path or WHOLE)}"
+        self._read.add(uri)
+        return await self._show(uri, f"{card.id}.diff", text)
+
+    async def show_plan(self, run_id: str) -> str:
+        """Opens a plan; the URI that was opened."""
+        return await self._show(f"{SCHEME}:/plan/{run_id}.md", f"{run_id}.md", self.plan_text(run_id))
+
+    def remove_files(self) -> None:
+        """Takes the temporary directory away."""
+        if self._folder is not None:
+            import shutil
+
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    async def _show(self, uri: str, name: str, text: str) -> str:
+        session = self._session
+        if not (session.traits.text_content and session.traits.show_document):
+            path = await in_thread(lambda: self._write(name, text))
+            uri = uri_of(path)
+            if not session.traits.show_document:
+                session.show(types.MessageType.Info, f"agent-lsp wrote it to {path}")
+                return uri
+        session.client.in_background(self._open(uri))
+        return uri
+
+    async def _open(self, uri: str) -> None:
+        params = types.ShowDocumentParams(uri=uri, take_focus=True)
+        try:
+            answer: Any = await self._session.client.ask(types.WINDOW_SHOW_DOCUMENT, params)
+        except (AgentLspError, TimeoutError) as error:
+            logger.info("the editor did not open %s: %s", uri, error or "no answer")
+            return
+        if isinstance(answer, dict) and answer.get("success") is False:
+            self._session.show(types.MessageType.Warning, f"The editor did not open {uri}")
+
+    def _write(self, name: str, text: str) -> Path:
+        if self._folder is None:
+            import tempfile
+
+            self._folder = Path(tempfile.mkdtemp(prefix="agent-lsp-"))
+        path = self._folder / name
+        path.unlink(missing_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+        path.chmod(0o400)
+        return path
+
+    def _on_event(self, _desk: Desk, event: str, data: Json) -> None:
+        """Documents that were read from here are read again when their proposal changes."""
+        if event == "proposal" and self._session.traits.text_content:
+            prefix = f"{SCHEME}:/proposal/{data.get('proposalId')}/"
+            for uri in self._read:
+                if uri.startswith(prefix):
+                    self._session.client.in_background(self._refresh(uri))
+
+    async def _refresh(self, uri: str) -> None:
+        params = types.TextDocumentContentRefreshParams(uri=uri)
+        try:
+            await self._session.client.ask(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
+        except (AgentLspError, TimeoutError) as error:
+            logger.info("the editor did not read %s again: %s", uri, error or "no answer")
+
+
+def register(server: EdgeServer, session: Session) -> VirtualDocuments:
+    """Registers the feature."""
+    documents = VirtualDocuments(session)
+
+    @server.feature(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
+    def text_document_content(params: types.TextDocumentContentParams) -> types.TextDocumentContentResult:
+        try:
+            return types.TextDocumentContentResult(text=documents.content(params.uri))
+        except UnknownIdError as error:
+            raise RequestError(_INVALID_PARAMS, error.message) from None
+
+    return documents
+
+
+async def register_capability(session: Session, method: str, options: Json) -> None:
+    """Registers one method dynamically; a client that refuses goes without."""
+    registration = types.Registration(id=f"{SCHEME}-{method}", method=method, register_options=options)
+    try:
+        await session.client.ask(
+            types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams(registrations=[registration])
+        )
+    except (AgentLspError, TimeoutError, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        logger.info("the editor did not register %s: %s", method, error or "no answer")
+
+
+def file_diff(diff: str, path: str) -> str:
+    """The part of a diff in git's style that is about one file; empty if it is not in there."""
+    parts: list[list[str]] = []
+    for line in diff.splitlines(keepends=True):
+        if line.startswith("diff --git ") or not parts:
+            parts.append([])
+        parts[-1].append(line)
+    return "".join("".join(part) for part in parts if _is_about(part, path))
+
+
+def _is_about(part: Sequence[str], path: str) -> bool:
+    return any(line.rstrip("\n").endswith((f" b/{path}", f"--- a/{path}")) for line in part[:6])

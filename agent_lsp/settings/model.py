@@ -1,0 +1,171 @@
+"""Owns the settings: sections, keys, types, defaults and what each means. docs/configuration.md mirrors this file."""
+
+import shlex
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from agent_lsp.domain.task import Budget
+
+DEFAULT_MODEL: Final = "claude-sonnet-5-5"
+UNLIMITED: Final = "unlimited"
+"""What takes a limit away: files have no null."""
+
+_BUDGET: Final = Budget()
+
+
+def _words(value: Any) -> Any:
+    return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+
+def no_limit(value: Any) -> Any:
+    """`unlimited` as None."""
+    return None if value == UNLIMITED else value
+
+
+def _no_text(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+"""A list of strings, or one string that is split as a shell splits it."""
+
+IntLimit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(no_limit)]
+FloatLimit = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(no_limit)]
+Text = Annotated[str | None, BeforeValidator(_no_text)]
+"""A string; the empty one counts as not set."""
+
+Address = Annotated[Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")] | None, BeforeValidator(_no_text)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+
+
+class Section(BaseModel):
+    """A table of the configuration file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(Section):
+    """`[model]`: who answers."""
+
+    provider: Literal["auto", "anthropic", "embedded"] = Field(
+        default="auto", description="`auto` is `anthropic` where a key or an address is there, else `embedded`."
+    )
+    name: Annotated[str, Field(min_length=1)] = Field(default=DEFAULT_MODEL, description="Name of the language model.")
+    base_url: Address = Field(
+        default=None, description="Address of the endpoint; without it ANTHROPIC_BASE_URL, else the provider's own."
+    )
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        default="ANTHROPIC_API_KEY",
+        description="Name of the environment variable that holds the key. The key is never a setting.",
+    )
+    max_tokens: Annotated[int, Field(ge=256, le=1_000_000)] = Field(
+        default=16_000, description="Longest answer, in tokens."
+    )
+    request_timeout_s: Seconds = Field(default=600.0, description="Longest time for one whole answer.")
+    stall_timeout_s: Seconds = Field(
+        default=60.0, description="Longest silence within an answer before it counts as broken."
+    )
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=6, description="Further tries of one request when the endpoint is down, busy, or breaks off."
+    )
+    input_usd_per_mtok: Price = Field(
+        default=None, description="Price of a million input tokens, where the built-in table is wrong."
+    )
+    output_usd_per_mtok: Price = Field(default=None, description="Price of a million output tokens.")
+    cache_read_usd_per_mtok: Price = Field(default=None, description="Price of a million tokens read from the cache.")
+    cache_write_usd_per_mtok: Price = Field(default=None, description="Price of a million tokens written to the cache.")
+
+
+class BudgetSettings(Section):
+    """`[budget]`: where a run stops."""
+
+    tokens: IntLimit = Field(default=_BUDGET.tokens, description="Tokens of one run, cached ones included.")
+    cost_usd: FloatLimit = Field(default=_BUDGET.cost_usd, description="Money of one run, in US dollars.")
+    wall_clock_s: FloatLimit = Field(default=_BUDGET.wall_clock_s, description="Time of one run.")
+    turns: IntLimit = Field(default=_BUDGET.turns, description="Answers of the model in one run.")
+    tries: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=_BUDGET.tries, description="Validations of one run before a change that fails its tests is given up."
+    )
+
+    def to_domain(self) -> Budget:
+        """The limits as a run takes them."""
+        return Budget(self.tokens, self.cost_usd, self.wall_clock_s, self.turns, self.tries)
+
+
+class SuiteSettings(Section):
+    """`[tests]`: how the workspace's tests are run."""
+
+    runner: Literal["auto", "pytest", "unittest", "command"] = Field(
+        default="auto", description="Which runner; `auto` looks."
+    )
+    interpreter: Text = Field(default=None, description="Python that runs the tests, absolute or relative to the root.")
+    command: Words = Field(
+        default=(), description="Program and arguments of the runner `command`; it writes JUnit XML."
+    )
+    args: Words = Field(default=(), description="Further arguments of the runner.")
+    timeout_s: Seconds = Field(default=600.0, description="Longest time of one run of the tests.")
+
+
+class SandboxSettings(Section):
+    """`[sandbox]`: what surrounds everything that runs."""
+
+    kind: Literal["auto", "overlay", "bubblewrap", "clone"] = Field(
+        default="auto", description="How the copy of the workspace is made; `clone` isolates nothing."
+    )
+    network: bool = Field(default=False, description="Whether commands and tests may use the network.")
+    commands_without_sandbox: bool = Field(
+        default=False, description="Whether the model's commands may run where there is no sandbox."
+    )
+
+
+class ProposalSettings(Section):
+    """`[proposal]`: what is offered and when it is tested again."""
+
+    revalidate_after_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
+        default=1.0, description="Pause in typing after which a stale proposal is rebased and tested again."
+    )
+    allow_unproven: bool = Field(
+        default=False, description="Whether a change may be applied that its tests did not pass; each time is recorded."
+    )
+
+
+class RepairSettings(Section):
+    """`[repair]`: the embedded search that works without a language model."""
+
+    tries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=400, description="Edits that are tried at most.")
+    wall_clock_s: Seconds = Field(default=120.0, description="Longest search.")
+
+
+class LogSettings(Section):
+    """`[log]`: `copilot_console.log`."""
+
+    max_mb: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = Field(
+        default=5.0, description="Size in megabytes at which the log is rotated."
+    )
+    backups: Annotated[int, Field(ge=1, le=99)] = Field(default=5, description="Rotated files that are kept.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lines below this level are left out."
+    )
+
+
+class RuntimeSettings(Section):
+    """`[runtime]`: the process that does the work."""
+
+    idle_exit_s: Seconds = Field(
+        default=600.0, description="Idle time after which the runtime ends; the next run starts it."
+    )
+
+
+class Settings(Section):
+    """Everything that can be set, whole and checked."""
+
+    model: ModelSettings = ModelSettings()
+    budget: BudgetSettings = BudgetSettings()
+    tests: SuiteSettings = SuiteSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    proposal: ProposalSettings = ProposalSettings()
+    repair: RepairSettings = RepairSettings()
+    log: LogSettings = LogSettings()
+    runtime: RuntimeSettings = RuntimeSettings()

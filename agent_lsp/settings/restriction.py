@@ -1,0 +1,98 @@
+"""Owns what the file of a workspace may not set by itself, and why."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a value waits for trust. `needs_trust` gets the value and what stands beneath it.
+
+    `words` stand in docs/configuration.md, `why` in the question that the person is asked.
+    """
+
+    words: str
+    why: str
+    needs_trust: Callable[[Any, Any], bool]
+    safe_in_sandbox: bool = False
+
+
+def _differs(value: Any, below: Any) -> bool:
+    return bool(value != below)
+
+
+def _raised(value: Any, below: Any) -> bool:
+    if below is None:
+        return False
+    return value is None or value > below
+
+
+def _turned_on(value: Any, below: Any) -> bool:
+    return bool(value) and not below
+
+
+_STRENGTH: Final = {"clone": 0, "auto": 1, "bubblewrap": 2, "overlay": 2}
+
+
+def _weaker(value: Any, below: Any) -> bool:
+    return _STRENGTH[value] < _STRENGTH[below]
+
+
+def _set(why: str) -> Rule:
+    return Rule("with trust", why, _differs)
+
+
+def _raise(why: str) -> Rule:
+    return Rule("lower: yes; raise: with trust", why, _raised)
+
+
+_PRICE: Final = "changes what a run is counted to cost"
+_LIMIT: Final = "raises a limit of yours"
+
+RULES: Final[Mapping[str, Rule]] = {
+    "model.provider": _set("chooses who gets your code"),
+    "model.base_url": _set("sends your code and your key to another address"),
+    "model.api_key_env": _set("sends another secret of your environment"),
+    "model.input_usd_per_mtok": _set(_PRICE),
+    "model.output_usd_per_mtok": _set(_PRICE),
+    "model.cache_read_usd_per_mtok": _set(_PRICE),
+    "model.cache_write_usd_per_mtok": _set(_PRICE),
+    "budget.tokens": _raise(_LIMIT),
+    "budget.cost_usd": _raise(_LIMIT),
+    "budget.wall_clock_s": _raise(_LIMIT),
+    "budget.turns": _raise(_LIMIT),
+    "budget.tries": _raise(_LIMIT),
+    "tests.interpreter": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
+    "tests.command": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
+    "sandbox.kind": Rule("stronger: yes; weaker: with trust", "weakens the sandbox", _weaker),
+    "sandbox.network": Rule("off: yes; on: with trust", "opens the network", _turned_on),
+    "sandbox.commands_without_sandbox": Rule("off: yes; on: with trust", "runs commands unprotected", _turned_on),
+    "proposal.allow_unproven": Rule("off: yes; on: with trust", "lets untested changes be applied", _turned_on),
+    "repair.tries": _raise(_LIMIT),
+    "repair.wall_clock_s": _raise(_LIMIT),
+}
+"""Keys that are not here may be set by any workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A value of the workspace's file that waits for trust."""
+
+    key: str
+    value: Any
+    why: str
+
+
+def digest(withheld: tuple[Withheld, ...]) -> str:
+    """Names exactly these keys and values: when one changes, trust is asked for again."""
+    rows = sorted((row.key, json.dumps(row.value, default=list)) for row in withheld)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def question(root: str, withheld: tuple[Withheld, ...]) -> str:
+    """What the person is asked, on one line each."""
+    lines = [f"{row.key} = {json.dumps(row.value, default=list)} ({row.why})" for row in withheld]
+    return "\n".join((f"agent-lsp.toml of {root} wants settings that need your trust:", *lines))

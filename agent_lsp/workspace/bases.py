@@ -1,0 +1,280 @@
+"""Owns frozen checkouts: folders holding a whole tree, shared by candidates, brought along by differences."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent_lsp.domain.errors import CandidateError, SnapshotError
+from agent_lsp.workspace import git
+from agent_lsp.workspace.layout import make_private
+from agent_lsp.workspace.masks import make_whiteouts
+from agent_lsp.workspace.objects import Leaf, Manifest
+from agent_lsp.workspace.snapshot import GitTrees
+
+_DELTA_FILES: Final = 200
+"""So many differing files are laid over a busy checkout; more make a new one."""
+_IDLE_KEPT: Final = 2
+_CHUNK_FILES: Final = 500
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to use a checkout as it stands; nobody changes it until `release`."""
+
+    folder: Path
+    tree: str
+    _handle: int
+
+    def release(self) -> None:
+        """Gives it back; safe to repeat."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+class Bases:
+    """The checkouts of one workspace, shared with other processes through file locks."""
+
+    def __init__(self, trees: GitTrees) -> None:
+        self._trees = trees
+        self._folder = trees.layout.bases
+        self._lock = asyncio.Lock()
+
+    async def lease(self, tree: str) -> Lease:
+        """A checkout of exactly this tree, or of one that differs in few files. Raises CandidateError."""
+        async with self._lock:
+            make_private(self._folder)
+            manifest = await self._trees.objects.manifest(tree)
+            ranked = await self._ranked(manifest)
+            for distance, base in ranked:
+                lease = self._take(base, fcntl.LOCK_SH) if distance == 0 else await self._bring(base, tree)
+                if lease is not None and lease.tree == tree:
+                    return lease
+                if lease is not None:
+                    lease.release()
+            for distance, base in ranked:
+                lease = self._take(base, fcntl.LOCK_SH) if distance <= _DELTA_FILES else None
+                if lease is not None:
+                    return lease
+            return await self._create(tree)
+
+    async def _ranked(self, manifest: Manifest) -> list[tuple[int, Path]]:
+        found = []
+        for base in sorted(self._folder.iterdir()):
+            state = _state(base)
+            if state:
+                with contextlib.suppress(SnapshotError):
+                    other = await self._trees.objects.manifest(state)
+                    found.append((await asyncio.to_thread(_distance, other, manifest), base))
+        return sorted(found)
+
+    def _take(self, base: Path, kind: int) -> Lease | None:
+        try:
+            handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        lease = Lease(base / "tree", "", handle)
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except OSError:
+            lease.release()
+            return None
+        lease.tree = _state(base)
+        if not lease.tree:
+            lease.release()
+            return None
+        return lease
+
+    async def _bring(self, base: Path, tree: str) -> Lease | None:
+        """Moves an idle checkout to another tree; None if it is in use."""
+        lease = self._take(base, fcntl.LOCK_EX)
+        if lease is None:
+            return None
+        try:
+            before = await self._trees.objects.manifest(lease.tree)
+            (base / "state").unlink(missing_ok=True)
+            await move(self._trees, lease.folder, before, await self._trees.objects.manifest(tree))
+            _set_state(base, tree)
+            lease.tree = tree
+            fcntl.flock(lease._handle, fcntl.LOCK_SH)
+        except OSError as error:
+            lease.release()
+            raise CandidateError(f"a checkout could not be updated: {error}") from error
+        except BaseException:
+            lease.release()
+            raise
+        return lease
+
+    async def _create(self, tree: str) -> Lease:
+        base = self._folder / secrets.token_hex(4)
+        base.mkdir(mode=0o700)
+        handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        lease = Lease(base / "tree", tree, handle)
+        try:
+            await materialise(self._trees, tree, lease.folder)
+            _set_state(base, tree)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        except BaseException:
+            lease.release()
+            await asyncio.to_thread(shutil.rmtree, base, ignore_errors=True)
+            raise
+        return lease
+
+    async def trim(self) -> None:
+        """Removes broken checkouts and idle ones beyond the few that are worth keeping."""
+        if not self._folder.is_dir():
+            return
+        async with self._lock:
+            await asyncio.to_thread(self._trim)
+
+    def _trim(self) -> None:
+        idle = 0
+        for base in sorted(self._folder.iterdir(), key=_age):
+            handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(handle)
+                continue
+            idle += 1
+            if idle > _IDLE_KEPT or not _state(base):
+                idle -= 1
+                shutil.rmtree(base, ignore_errors=True)
+            os.close(handle)
+
+
+def _state(base: Path) -> str:
+    try:
+        return str(json.loads((base / "state").read_bytes())["tree"])
+    except (OSError, ValueError, LookupError):
+        return ""
+
+
+def _set_state(base: Path, tree: str) -> None:
+    draft = base / "state.new"
+    draft.write_text(json.dumps({"tree": tree}), encoding="ascii")
+    draft.replace(base / "state")
+
+
+def _age(base: Path) -> float:
+    try:
+        return -(base / "state").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _distance(before: Manifest, after: Manifest) -> int:
+    if before is after or before == after:
+        return 0
+    return sum(after.get(path) != leaf for path, leaf in before.items()) + sum(path not in before for path in after)
+
+
+async def materialise(trees: GitTrees, tree: str, folder: Path) -> None:
+    """Writes a whole tree into a new folder, byte for byte, by git's parallel workers. Raises CandidateError."""
+    folder.mkdir(mode=0o700, parents=True)
+    index = folder.parent / f"{folder.name}.index"
+    env = trees.private.env(folder, index)
+    try:
+        await git.run(git.Call(("read-tree", tree), folder, env))
+        args = ("-c", "checkout.workers=0", "checkout-index", "--all", "--force", "--quiet")
+        await git.run(git.Call(args, folder, env))
+    except SnapshotError as error:
+        raise CandidateError(f"the tree could not be checked out: {error.message}", hint=error.hint) from error
+    finally:
+        index.unlink(missing_ok=True)
+    manifest = await trees.objects.manifest(tree)
+    await asyncio.to_thread(_set_times, trees, folder, manifest)
+
+
+def _set_times(trees: GitTrees, folder: Path, manifest: Manifest) -> None:
+    for path, leaf in manifest.items():
+        _set_time(trees, folder / path, path, leaf)
+
+
+def _set_time(trees: GitTrees, target: Path, path: str, leaf: Leaf) -> None:
+    """Gives a file the time of the live file with the same bytes, so that build tools see nothing to do."""
+    mtime_ns = trees.mtime_ns(path, leaf)
+    if mtime_ns is not None:
+        os.utime(target, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+
+async def move(trees: GitTrees, folder: Path, before: Manifest, after: Manifest) -> None:
+    """Brings a folder that holds `before` to `after`."""
+    gone = [path for path in before if path not in after]
+    changed = [path for path in after if before.get(path) != after[path]]
+    await asyncio.to_thread(_remove, folder, [*gone, *(path for path in changed if path in before)])
+    await fill(trees, folder, after, changed)
+
+
+async def fill(trees: GitTrees, folder: Path, manifest: Manifest, paths: Iterable[str]) -> None:
+    """Writes some files of a tree into a folder where they are not."""
+    wanted = list(paths)
+    for start in range(0, len(wanted), _CHUNK_FILES):
+        chunk = wanted[start : start + _CHUNK_FILES]
+        contents = await trees.objects.read(manifest[path].oid for path in chunk)
+        await asyncio.to_thread(_write, trees, folder, [(path, manifest[path]) for path in chunk], contents)
+
+
+async def write_delta(trees: GitTrees, layer: Path, before: Manifest, after: Manifest) -> None:
+    """Makes an overlay layer that turns a checkout of `before` into `after`."""
+    changed = [path for path in after if before.get(path) != after[path]]
+    gone = [path for path in before if path not in after]
+    await fill(trees, layer, after, changed)
+    await asyncio.to_thread(make_whiteouts, layer, _topmost(gone, after))
+
+
+def _topmost(gone: list[str], after: Manifest) -> list[str]:
+    """Of files that are gone, the highest folders that went with them; nothing below or above a file that is there."""
+    if not gone:
+        return []
+    folders = set()
+    for path in after:
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    found = set()
+    for path in gone:
+        parts = path.split("/")
+        prefixes = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        top = next(prefix for prefix in prefixes if prefix not in folders) if path not in folders else None
+        if top is not None and not any(prefix in after for prefix in prefixes):
+            found.add(top)
+    return sorted(found)
+
+
+def _remove(folder: Path, paths: Iterable[str]) -> None:
+    for path in paths:
+        target = folder / path
+        target.unlink(missing_ok=True)
+        parent = target.parent
+        while parent != folder:
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+            parent = parent.parent
+
+
+def _write(trees: GitTrees, folder: Path, leaves: Iterable[tuple[str, Leaf]], contents: dict[str, bytes]) -> None:
+    for path, leaf in leaves:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = contents[leaf.oid]
+        if leaf.mode == "120000":
+            os.symlink(content, os.fsencode(target))  # noqa: PTH211 - bytes as they are
+        else:
+            mode = 0o755 if leaf.mode == "100755" else 0o644
+            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+        _set_time(trees, target, path, leaf)

@@ -1,0 +1,174 @@
+"""Owns writing to the person's files: one file at a time, whole or not at all, on disk when it returns."""
+
+import asyncio
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from agent_lsp.domain.changes import Entry, FileMode
+from agent_lsp.domain.errors import RefusedError, SnapshotError
+from agent_lsp.workspace.listing import FORBIDDEN
+from agent_lsp.workspace.statcache import load
+
+_ADVICE: Final = {
+    errno.EACCES: "Give yourself the right to write there, then apply again.",
+    errno.EPERM: "Give yourself the right to write there, then apply again.",
+    errno.EROFS: "The file system is read-only; make it writable, then apply again.",
+    errno.ENOSPC: "The disk is full; free some space, then apply again.",
+    errno.EDQUOT: "Your disk quota is used up; free some space, then apply again.",
+    errno.ENOTDIR: "A part of the path is a file; move it away, then apply again.",
+    errno.EEXIST: "A part of the path is a file; move it away, then apply again.",
+    errno.EISDIR: "There is a folder at this path; move it away, then apply again.",
+    errno.ENAMETOOLONG: "The file system does not take names of this length.",
+}
+
+
+class DiskFiles:
+    """The files of one workspace. Paths are POSIX and relative to the root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    async def read(self, path: str) -> Entry | None:
+        """What lies on disk at a path, or None. A symlink is told as such. Raises RefusedError."""
+        return await asyncio.to_thread(self._read, path)
+
+    async def replace(self, path: str, entry: Entry | None) -> None:
+        """Writes, creates (with its folders) or deletes one file. Raises RefusedError with what to do."""
+        await asyncio.to_thread(self._replace, path, entry)
+
+    def _read(self, path: str) -> Entry | None:
+        target = self._place(path, follow=False)
+        try:
+            loaded = load(str(target))
+        except SnapshotError as error:
+            raise RefusedError(error.message, hint=_ADVICE[errno.EACCES]) from error
+        return None if loaded is None else Entry(loaded.content, FileMode(loaded.mode))
+
+    def _replace(self, path: str, entry: Entry | None) -> None:
+        follow = entry is not None and entry.mode is not FileMode.SYMLINK
+        try:
+            target = self._place(path, follow=follow)
+            if entry is None:
+                _delete(target, self._root)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write(target, entry)
+        except OSError as error:
+            advice = _ADVICE.get(error.errno or 0, "See the log for what the system said.")
+            reason = error.strerror or str(error)
+            raise RefusedError(f"{path} was not written: {reason}. {advice}", hint=advice) from error
+
+    def _place(self, path: str, *, follow: bool) -> Path:
+        """Where a path leads on disk, inside the root. Raises RefusedError."""
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path:
+            raise RefusedError(f"{path!r} is not a path inside the workspace", hint="Give a plain relative path.")
+        joined = self._root / pure
+        real = Path(os.path.realpath(joined)) if follow else Path(os.path.realpath(joined.parent)) / joined.name
+        if not real.is_relative_to(self._root) or real == self._root:
+            hint = "A symlink on the way leads out; change the file where it really lies."
+            raise RefusedError(f"{path} leads out of the workspace", hint=hint)
+        if real.relative_to(self._root).parts[0] in FORBIDDEN:
+            raise RefusedError(f"{path} belongs to {real.relative_to(self._root).parts[0]}", hint="It is left alone.")
+        return real
+
+
+def _write(target: Path, entry: Entry) -> None:
+    before = _stat(target)
+    if before is not None and stat.S_ISDIR(before.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "there is a folder")
+    regular = before is not None and stat.S_ISREG(before.st_mode)
+    if regular and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, "the file is read-only")
+    if before is not None and regular and not before.st_mode & 0o222:
+        raise PermissionError(errno.EACCES, "the file is read-only")
+    draft = _draft(target, entry, before if regular else None)
+    try:
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _draft(target: Path, entry: Entry, before: os.stat_result | None) -> Path:
+    """The new content beside the target, on disk, with the rights and owner of what it replaces."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".agent-lsp-")
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if entry.mode is FileMode.SYMLINK:
+                draft.unlink()
+                os.symlink(entry.content, os.fsencode(draft))  # noqa: PTH211 - bytes as they are
+                return draft
+            file.write(entry.content)
+            os.fchmod(handle, _bits(entry.mode, before))
+            if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                _keep_owner(handle, before)
+            file.flush()
+            os.fsync(handle)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def _keep_owner(handle: int, before: os.stat_result) -> None:
+    now = os.fstat(handle)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        os.fchown(handle, before.st_uid, before.st_gid)
+        os.fchmod(handle, stat.S_IMODE(now.st_mode))
+
+
+def _bits(mode: FileMode, before: os.stat_result | None) -> int:
+    if before is None:
+        mask = _umask()
+        return (0o777 if mode is FileMode.EXECUTABLE else 0o666) & ~mask
+    bits = stat.S_IMODE(before.st_mode)
+    if mode is FileMode.EXECUTABLE:
+        return bits if bits & 0o100 else bits | (bits & 0o444) >> 2
+    return bits & ~0o111 if bits & 0o100 else bits
+
+
+def _umask() -> int:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return next(int(line.split()[1], 8) for line in status.splitlines() if line.startswith("Umask:"))
+    except (OSError, StopIteration, ValueError):
+        return 0o022
+
+
+def _delete(target: Path, root: Path) -> None:
+    before = _stat(target)
+    if before is None:
+        return
+    if stat.S_ISDIR(before.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "there is a folder")
+    target.unlink()
+    folder = target.parent
+    _sync_folder(folder)
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def _stat(target: Path) -> os.stat_result | None:
+    try:
+        return target.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,106 @@
+"""Owns the folder that each candidate has in the cache, and the removal of those whose process died."""
+
+import fcntl
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_lsp.workspace.layout import Layout, make_private
+
+
+@dataclass(slots=True)
+class Home:
+    """One candidate's folder, locked for as long as this process lives."""
+
+    layout: Layout
+    path: Path
+    _handle: int
+
+    @classmethod
+    def make(cls, layout: Layout) -> "Home":
+        """A new empty folder with a `scratch` in it. Raises OSError."""
+        make_private(layout.candidates)
+        path = layout.candidates / secrets.token_hex(6)
+        lock = path.with_suffix(".lock")
+        handle = _locked(lock)
+        path.mkdir(mode=0o700)
+        (path / "scratch").mkdir(mode=0o700)
+        return cls(layout, path, handle)
+
+    @property
+    def scratch(self) -> Path:
+        """A writable folder that commands see at the same path."""
+        return self.path / "scratch"
+
+    def folder(self, name: str) -> Path:
+        """A new folder of its own for a layer."""
+        made = self.path / name
+        made.mkdir(mode=0o700)
+        return made
+
+    def discard(self) -> None:
+        """Moves the folder out of sight at once; `empty_trash` deletes it. Safe to repeat."""
+        if self._handle < 0:
+            return
+        throw_away(self.layout, self.path)
+        self.path.with_suffix(".lock").unlink(missing_ok=True)
+        os.close(self._handle)
+        self._handle = -1
+
+
+def _locked(lock: Path) -> int:
+    """A lock that nobody tidied away between its making and its taking."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)
+
+
+def throw_away(layout: Layout, folder: Path) -> None:
+    """Moves a folder to the trash."""
+    make_private(layout.trash)
+    if folder.exists():
+        folder.rename(layout.trash / f"{folder.name}-{secrets.token_hex(4)}")
+
+
+def remove_abandoned(layout: Layout) -> None:
+    """Throws away the folders of candidates whose process is dead; those of living ones stay."""
+    if not layout.candidates.is_dir():
+        return
+    for lock in layout.candidates.glob("*.lock"):
+        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        else:
+            throw_away(layout, lock.with_suffix(""))
+            lock.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+
+
+def empty_trash(layout: Layout) -> None:
+    """Deletes what was thrown away, whatever rights it was left with."""
+    if not layout.trash.is_dir():
+        return
+    for folder in layout.trash.iterdir():
+        shutil.rmtree(folder, onerror=_make_removable)
+
+
+def _make_removable(_function: object, path: str, _error: object) -> None:
+    """A folder without rights (as overlay's work folder is) is opened and tried again."""
+    target = Path(path)
+    try:
+        target.parent.chmod(0o700)
+        if target.is_dir() and not target.is_symlink():
+            target.chmod(0o700)
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
+    except OSError:
+        return

@@ -1,0 +1,36 @@
+"""Owns what every kind of sandbox offers to a candidate: a holder to talk to and the changes that were made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_lsp.domain.ports import SandboxKind
+from agent_lsp.workspace.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs from the tree by a look at the disk: files that may be new or other, and paths that are gone.
+
+    `present` maps a path to where its bytes can be read from outside.
+    """
+
+    present: dict[str, Path]
+    gone: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A candidate's folders and processes. `look` and `forget` run in a worker thread.
+
+    `top` is where the outermost ignore rules apply as commands see it; `nested` are folders of other repositories.
+    """
+
+    kind: SandboxKind
+    root: str
+    scratch: str
+    top: str
+    nested: frozenset[str]
+    session: Session
+    look: Callable[[], Changes]
+    forget: Callable[[], None]

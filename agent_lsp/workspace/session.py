@@ -1,0 +1,173 @@
+"""Owns our end of a holder: starting it, questions and answers, and its end."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from agent_lsp.domain.errors import CandidateError, ToolError
+from agent_lsp.workspace import process
+
+_READY_S: Final = 20.0
+_END_S: Final = 0.5
+_PACKAGE: Final = Path(__file__).resolve().parents[2]
+MARK: Final = "AGENT_LSP_CANDIDATE"
+"""Environment variable by which processes of a candidate without namespaces are found."""
+
+
+def holder_argv() -> list[str]:
+    """The command that runs a holder with this interpreter and nothing of its environment."""
+    code = f"import sys; sys.path.insert(0, {str(_PACKAGE)!r}); from agent_lsp.workspace.holder import main; main()"
+    return [sys.executable, "-I", "-S", "-c", code]
+
+
+class Session:
+    """A conversation with one holder. Everything raises CandidateError once the holder is gone."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._last_id = 0
+        self._ended = False
+        self._reader: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], config: Mapping[str, Any], env: Mapping[str, str], stderr: Path
+    ) -> "Session":
+        """Starts a holder and waits until the candidate stands. Raises CandidateError with the failing step."""
+        with stderr.open("wb") as errors:
+            try:
+                child = await process.start_piped(argv, env=env, cwd=Path("/"), stderr=errors)
+            except OSError as error:
+                raise CandidateError(f"{argv[0]} could not be started: {error.strerror}") from error
+        session = cls(child)
+        try:
+            await session._begin(config, stderr)
+        except BaseException:
+            await session.end()
+            raise
+        return session
+
+    async def _begin(self, config: Mapping[str, Any], stderr: Path) -> None:
+        assert self._child.stdout is not None
+        self._send(config)
+        try:
+            async with asyncio.timeout(_READY_S):
+                line = await self._child.stdout.readline()
+        except TimeoutError as error:
+            raise CandidateError(f"the candidate was not ready after {_READY_S:.0f} s") from error
+        answer = _frame(line)
+        if not answer.get("ready"):
+            text = answer.get("failed") or stderr.read_text(errors="replace").strip()[-500:] or "it ended at once"
+            raise CandidateError(f"the candidate could not be set up: {text}")
+        self._reader = asyncio.create_task(self._read())
+
+    def _send(self, frame: Mapping[str, Any]) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(frame, separators=(",", ":")).encode("ascii") + b"\n")
+
+    async def _read(self) -> None:
+        assert self._child.stdout is not None
+        try:
+            while line := await self._child.stdout.readline():
+                self._settle(_frame(line))
+        except (ConnectionError, ValueError):
+            pass
+        finally:
+            self._ended = True
+            for future in self._pending.values():
+                if not future.done():
+                    future.set_exception(_lost())
+                    future.exception()
+
+    def _settle(self, frame: Mapping[str, Any]) -> None:
+        future = self._pending.get(frame.get("id", 0))
+        if future is None or future.done():
+            return
+        error = frame.get("error")
+        if error is None:
+            future.set_result(frame["result"])
+        elif error["kind"] == "refused":
+            future.set_exception(ToolError(error["text"]))
+        else:
+            future.set_exception(CandidateError(error["text"]))
+
+    def ask(self, op: str, **arguments: Any) -> tuple[int, "asyncio.Future[Any]"]:
+        """Sends a question; gives its id and the future of its answer. Raises CandidateError."""
+        self.check()
+        self._last_id += 1
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        number = self._last_id
+        self._pending[number] = future
+        future.add_done_callback(lambda _: self._pending.pop(number, None))
+        self._send({"id": number, "op": op, **arguments})
+        return number, future
+
+    def check(self) -> None:
+        """Raises CandidateError if the holder is gone."""
+        if self._ended:
+            raise _lost()
+
+    async def call(self, op: str, **arguments: Any) -> Any:
+        """A question and its answer. Raises ToolError or CandidateError."""
+        return await self.ask(op, **arguments)[1]
+
+    async def command(self, **arguments: Any) -> Mapping[str, Any]:
+        """Runs a command; when this is cancelled the command is killed, and dead when the cancel goes on."""
+        number, future = self.ask("run", **arguments)
+        try:
+            answer: Mapping[str, Any] = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not self._ended:
+                self.ask("kill", command=number)
+                with contextlib.suppress(CandidateError, ToolError, TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(future), _END_S)
+            raise
+        return answer
+
+    async def end(self) -> None:
+        """Ends the holder and everything in it. Safe to repeat and after its death."""
+        self._ended = True
+        stdin = self._child.stdin
+        if stdin is not None and not stdin.is_closing():
+            stdin.close()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._child.wait(), _END_S)
+        finally:
+            await process.end_group(self._child)
+            if self._reader is not None:
+                self._reader.cancel()
+                await asyncio.gather(self._reader, return_exceptions=True)
+
+
+def kill_marked(mark: str) -> None:
+    """Kills every process whose environment carries a candidate's mark (Linux, own user's processes)."""
+    if sys.platform != "linux":
+        return
+    wanted = f"{MARK}={mark}".encode()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
+def _frame(line: bytes) -> Mapping[str, Any]:
+    try:
+        frame = json.loads(line)
+    except ValueError:
+        return {}
+    return frame if isinstance(frame, dict) else {}
+
+
+def _lost() -> CandidateError:
+    return CandidateError("the candidate's holder process ended", hint="The candidate is lost; a new one is needed.")

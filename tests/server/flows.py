@@ -1,0 +1,44 @@
+"""What many tests do first: run a goal up to its proposal."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.server.raw_client import Json, RawClient
+
+
+async def run(client: RawClient, goal: str = "fix add", **argument: Any) -> str:
+    """Starts a run; its id."""
+    answer = await client.command("agent.run", {"goal": goal, **argument})
+    assert set(answer) == {"runId"}, answer
+    return str(answer["runId"])
+
+
+async def status(client: RawClient, run_id: str) -> Json:
+    """The row of a run."""
+    answer = await client.command("agent.status", {"runId": run_id})
+    row: Json = answer["runs"][0]
+    return row
+
+
+async def wait_state(client: RawClient, run_id: str, *states: str, timeout_s: float = 10.0) -> Json:
+    """The row of a run once it is in one of the states; asked again after each message."""
+    seen = 0
+    while (row := await status(client, run_id))["state"] not in states:
+        seen = len(client.messages)
+        await client.wait_until(lambda: len(client.messages) > seen, timeout_s)
+    return row
+
+
+async def proposed(client: RawClient, root: Path, goal: str = "fix add", **argument: Any) -> tuple[str, str, str]:
+    """`calc.py` open and a proposal for it: the URI, the run's and the proposal's id."""
+    path = root / "calc.py"
+    uri = next((uri for uri in client.buffers if uri.endswith("/calc.py")), None) or client.open(path)
+    run_id = await run(client, goal, uri=uri, **argument)
+    row = await wait_state(client, run_id, "proposed", "failed")
+    return uri, run_id, row["proposalId"]
+
+
+async def calls(client: RawClient, name: str) -> list[Json]:
+    """The arguments of every call of this name that the fake runtime took."""
+    answer = await client.command("agent.say", {"text": "what were you asked?"})
+    return [row["args"] for row in answer["reply"] if row["call"] == name]
