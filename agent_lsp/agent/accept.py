@@ -159,6 +159,7 @@ class Accept:
         if rest.edits:
             await self._offer_rest(choice, replace(rest, checkpoint_id=checkpoint_id))
         else:
+            self._retest.cancel(proposal.id)
             self._shelf.close(proposal, RunState.APPLIED, f"applied: {choice.label}", checkpoint_id)
         await self.look_again(proposal.id)
 

@@ -225,6 +225,18 @@ async def _intend(hands: Hands, deed: Deed, steps: Sequence[Step]) -> None:
     await hands.journal.flush()
 
 
+async def put(files: Files, path: str, current: Entry | None, entry: Entry | None) -> None:
+    """Replaces a file that now is `current`. A link makes way first, or what it points to would be written."""
+    if current is not None and current.mode is FileMode.SYMLINK and entry is not None:
+        await files.replace(path, None)
+    await files.replace(path, entry)
+
+
+def _is_link_swap(step: DiskStep) -> bool:
+    """Whether the file is gone for a moment while a link makes way for it."""
+    return step.before is not None and step.before.mode is FileMode.SYMLINK and step.after is not None
+
+
 class _NotTakenError(RefusedError):
     """The editor said no; what it holds now is the person's."""
 
@@ -235,7 +247,7 @@ async def _do(hands: Hands, step: Step, tried: list[Step]) -> None:
         if await hands.files.read(step.path) != step.before:
             raise StaleError(f"{step.path} changed just now")
         tried.append(step)
-        await hands.files.replace(step.path, step.after)
+        await put(hands.files, step.path, step.before, step.after)
         return
     tried.append(step)
     outcome = await hands.editor.edit(step.change)
@@ -260,8 +272,8 @@ async def _verify(hands: Hands, steps: Sequence[Step]) -> None:
 async def _undo(hands: Hands, step: Step) -> bool:
     if isinstance(step, DiskStep):
         current = await hands.files.read(step.path)
-        if current == step.after and current != step.before:
-            await hands.files.replace(step.path, step.before)
+        if current != step.before and (current == step.after or (current is None and _is_link_swap(step))):
+            await put(hands.files, step.path, current, step.before)
             current = await hands.files.read(step.path)
         return current == step.before
     for _ in range(2):

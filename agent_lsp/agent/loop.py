@@ -95,7 +95,6 @@ class Loop:
         self._tries_left = max(0, self._run.desk.meter.budget.tries - 1)
         self._run.show_problems(())
         try:
-            self._run.move(RunState.EXECUTING, "going on with what you said")
             await self._open()
             lost = await self.workshop.carry_over(edits)
             plan = self._plan

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from agent_lsp.domain.changes import FileEdit, FileHunks, hunks_of, select, unified_diff
 from agent_lsp.domain.errors import UnknownIdError
@@ -64,7 +65,7 @@ class Proposal:
     @property
     def files(self) -> tuple[FileHunks, ...]:
         """Every file with its hunks, under the ids that are shown."""
-        return tuple(_renamed(hunks_of(edit), self.names) for edit in self.edits)
+        return tuple(_renamed(_hunks_of(edit), self.names) for edit in self.edits)
 
     @property
     def hunk_ids(self) -> tuple[HunkId, ...]:
@@ -91,7 +92,7 @@ def event_data(proposal: Proposal, *, allow_unproven: bool = False) -> dict[str,
         "stale": proposal.stale,
         "stalePaths": sorted(proposal.stale_paths),
         "files": [_file_data(file, proposal.base) for file in proposal.files],
-        "diff": unified_diff(proposal.edits),
+        "diff": _diff_of(proposal.edits),
         "verdict": verdict.to_json(),
         "acceptable": allow_unproven or verdict.decision.acceptable,
         "witness": dict(proposal.witness),
@@ -122,7 +123,7 @@ def wanted_hunks(proposal: Proposal, asked: Iterable[str] | None) -> frozenset[H
 def part_of(proposal: Proposal, wanted: Collection[HunkId]) -> tuple[FileEdit, ...]:
     """The edits with only the wanted hunks."""
     natural = {
-        proposal.names.get(hunk.id, hunk.id): hunk.id for edit in proposal.edits for hunk in hunks_of(edit).hunks
+        proposal.names.get(hunk.id, hunk.id): hunk.id for edit in proposal.edits for hunk in _hunks_of(edit).hunks
     }
     chosen = {natural[name] for name in wanted if name in natural}
     parts = (select(edit, chosen) for edit in proposal.edits)
@@ -176,11 +177,22 @@ def names_after(
                 shown.setdefault((file.edit.path, hunk.old_text, hunk.new_text), []).append(hunk.id)
     names: dict[HunkId, HunkId] = {}
     for edit in edits:
-        for hunk in hunks_of(edit).hunks:
+        for hunk in _hunks_of(edit).hunks:
             ids = shown.get((edit.path, hunk.old_text, hunk.new_text), [])
             if ids and (name := ids.pop(0)) != hunk.id:
                 names[hunk.id] = name
     return names
+
+
+@lru_cache(maxsize=256)
+def _hunks_of(edit: FileEdit) -> FileHunks:
+    """Cut once: a proposal is shown, selected from and compared many times."""
+    return hunks_of(edit)
+
+
+@lru_cache(maxsize=32)
+def _diff_of(edits: tuple[FileEdit, ...]) -> str:
+    return unified_diff(edits)
 
 
 def _renamed(file: FileHunks, names: Mapping[HunkId, HunkId]) -> FileHunks:

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from agent_lsp.agent.apply import Hands
+from agent_lsp.agent.apply import Hands, put
 from agent_lsp.agent.sight import Sight, look, text_like
+from agent_lsp.domain.changes import FileMode
 from agent_lsp.domain.errors import AgentLspError, ToolError
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.policy import inside_root
@@ -105,9 +106,10 @@ async def _undo_file(hands: Hands, file: CheckpointFile, sight: Sight) -> bool |
     current = await sight.disk(file.path)
     if current == file.before:
         return False
-    if current != file.after:
+    between = current is None and file.before is not None and file.before.mode is FileMode.SYMLINK
+    if current != file.after and not between:
         return False if file.in_editor else None
-    await hands.files.replace(file.path, file.before)
+    await put(hands.files, file.path, current, file.before)
     return True
 
 

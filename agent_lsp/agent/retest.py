@@ -42,6 +42,12 @@ class Retest:
         self._pauses[proposal_id] = task
         task.add_done_callback(lambda done: self._forget(self._pauses, proposal_id, done))
 
+    def cancel(self, proposal_id: str) -> None:
+        """The proposal is closed: its tests matter no more."""
+        for tasks in (self._running, self._pauses):
+            if (task := tasks.pop(proposal_id, None)) is not None:
+                task.cancel()
+
     async def close(self) -> None:
         """Stops everything."""
         tasks = [*self._running.values(), *self._pauses.values()]

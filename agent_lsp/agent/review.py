@@ -104,6 +104,7 @@ class Review:
             self._shelf.put(left)
             self._retest.start(proposal.id)
         else:
+            self._retest.cancel(proposal.id)
             self._shelf.close(proposal, RunState.DISCARDED, "discarded")
         if feedback:
             self._hooks.on_feedback(proposal.run_id, proposal.id, feedback)

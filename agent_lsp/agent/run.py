@@ -61,6 +61,7 @@ class Run:
         self.late: list[tuple[RunState, str]] = []
         self._telling = telling
         self._state, self._message = RunState.PLANNING, ""
+        self._journalled: RunState | None = None
         self._percentage = 0.0
         self._has_problems = False
         self._told: dict[str, object] = {}
@@ -91,7 +92,7 @@ class Run:
 
     def move(self, state: RunState, message: str = "") -> None:
         """Into another state: journalled, then told. An ended run rests; `busy` ends with it."""
-        news = state is not self._state or state in ENDED or not self._told
+        news, self._journalled = state is not self._journalled or state in ENDED, state
         self._state, self._message = state, message
         if state in ENDED or state is RunState.PROPOSED:
             self.busy = False

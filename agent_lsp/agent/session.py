@@ -176,6 +176,7 @@ class Session:
         if entry is None or (entry.task is not None and not entry.task.done()):
             return
         entry.run.begin({"goal": entry.run.goal.text, "feedback": feedback, "proposalId": proposal_id})
+        entry.run.move(RunState.EXECUTING, "going on with what you said")
         self._drive(entry, self._go_on(entry, proposal_id, feedback))
 
     def heard(self, event: str, data: Mapping[str, Any]) -> None:

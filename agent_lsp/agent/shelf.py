@@ -27,10 +27,10 @@ class Gate(Protocol):
     async def validate(
         self,
         base_tree: str,
-        edits: Sequence[FileEdit],
+        edits: tuple[FileEdit, ...],
         *,
-        goal_tests: Sequence[CaseId] = (),
-        scope: Sequence[str] = (),
+        goal_tests: tuple[CaseId, ...] = (),
+        scope: tuple[str, ...] = (),
         on_progress: Callable[[str, float | None], None] | None = None,
     ) -> Evidence:
         """A failing test is a result, not an error."""

@@ -25,6 +25,7 @@ class Configuration:
         """Wrong settings do not stop the runtime from starting: `check` refuses the runs that would use them."""
         self._root, self._publish, self._client = root, publish, client
         self._problem: ConfigError | None = None
+        self._isolated = False
         self._loaded = Loaded(Settings())
         self._load()
         self.finder = CurrentFinder(self)
@@ -64,13 +65,16 @@ class Configuration:
             self._publish("trust_wanted", {"keys": [row.key for row in loaded.withheld], "text": loaded.question})
 
     async def trust(self, trusted: bool) -> bool:
-        """Remembers the person's answer for what the workspace file wants now."""
-        loaded = load(self._root, client=self._client, environ=os.environ)
-        store = TrustStore(trust_file(os.environ))
-        if loaded.digest:
-            store.decide(self._root, loaded.digest, trusted=trusted)
+        """Remembers the person's answer for what the workspace file wanted when it was asked."""
+        if self._loaded.digest:
+            TrustStore(trust_file(os.environ)).decide(self._root, self._loaded.digest, trusted=trusted)
         self._load()
         return trusted
+
+    def sandboxed(self) -> None:
+        """Tells that everything runs in a real sandbox: the workspace's own runner then needs no trust."""
+        self._isolated = True
+        self._load()
 
     async def configure(self, settings: Mapping[str, Any]) -> None:
         """Takes the editor's new settings. Raises ConfigError and keeps the old ones if they are wrong."""
@@ -84,7 +88,7 @@ class Configuration:
     def _load(self) -> None:
         before = self.settings
         try:
-            self._loaded = load(self._root, client=self._client, environ=os.environ)
+            self._loaded = load(self._root, client=self._client, environ=os.environ, sandboxed=self._isolated)
             self._problem = None
         except ConfigError as error:
             logger.error("the configuration is wrong: %s %s", error.message, error.hint)

@@ -20,6 +20,7 @@ from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.engines import EngineMaker
 from agent_lsp.app.logs import start_log
 from agent_lsp.app.past import DATABASE_NAME
+from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.ports import Clock, Editor, Publish, SandboxKind
 from agent_lsp.domain.task import ENDED, RunState
 from agent_lsp.link.peer import Handler
@@ -27,6 +28,7 @@ from agent_lsp.storage.checkpoints import StoredCheckpoints
 from agent_lsp.storage.console_log import ConsoleLog
 from agent_lsp.storage.database import Database
 from agent_lsp.storage.journal import StoredJournal
+from agent_lsp.storage.log_hooks import watch_loop
 from agent_lsp.storage.redaction import Redactor
 from agent_lsp.workspace.files import DiskFiles
 from agent_lsp.workspace.layout import STATE_FOLDER, cache_dir, state_dir
@@ -64,6 +66,16 @@ class Runtime:
             self.last_call_s = time.monotonic()
         return time.monotonic() - self.last_call_s
 
+    async def warm_up(self) -> None:
+        """Does now what the first run would wait for: the trial of the sandbox, the libraries of the log."""
+        try:
+            await self.pool.start()
+        except AgentLspError as error:
+            logger.error("no sandbox: %s %s", error.message, error.hint)
+        if self.pool.kind is not SandboxKind.CLONE:
+            self.configuration.sandboxed()
+        await asyncio.to_thread(self.log.warm_up)
+
     async def close(self) -> None:
         """Ends all runs, closes all candidates, and writes what is left to the disk."""
         try:
@@ -84,6 +96,7 @@ async def open_runtime(
     settings = configuration.settings
     _make_state_folder(root)
     log = start_log(root, process)
+    watch_loop(asyncio.get_running_loop())
     cache = cache_dir(root)
     trees = GitTrees(root, cache)
     kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
@@ -91,7 +104,11 @@ async def open_runtime(
     gate = Gate(trees, pool, configuration.finder, GateOptions(settings.tests.timeout_s))
     engines = EngineMaker(gate, configuration.finder, CLOCK)
     database = Database(root / STATE_FOLDER / DATABASE_NAME)
-    journal = StoredJournal(database, redact=Redactor(os.environ).mask)
+    redactor = Redactor(os.environ)
+    if key := configuration.endpoint.api_key:
+        redactor.hide(key)
+        log.hide(key)
+    journal = StoredJournal(database, redact=redactor.mask)
     session: Session
 
     def tell(event: str, data: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Owns the runtime as a process: its pipe to the edge, its idle end, and its end with the edge."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -110,8 +109,7 @@ async def _recover(runtime: Runtime) -> None:
     """Undoes what a crash left, closes what was open, and tries the sandboxes before the first run needs one."""
     try:
         await runtime.review.recover()
-        with contextlib.suppress(AgentLspError):
-            await runtime.pool.start()
+        await runtime.warm_up()
     except AgentLspError as error:
         logger.error("what a crash left could not be mended: %s %s", error.message, error.hint)
     except Exception:

@@ -16,7 +16,7 @@ _Pairs = list[tuple[Op, int | None]]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A hunk and the line of the file (zero-based) of each of its old lines. `shift` moves added lines to the indent."""
+    """A hunk and the line of the file (zero-based) of each of its old lines; `shift` gives added lines its indent."""
 
     ops: Ops
     rows: tuple[int, ...]
@@ -74,6 +74,7 @@ def _readings(ops: Ops) -> Iterator[Ops]:
 
 
 def without_outer_blanks(ops: Ops) -> Ops:
+    """The hunk without blank lines at its ends that had no marker: they may belong to the text around the patch."""
     start, end = 0, len(ops)
     while start < end and not ops[start].marked and not ops[start].text.strip():
         start += 1
@@ -83,6 +84,7 @@ def without_outer_blanks(ops: Ops) -> Ops:
 
 
 def as_is(line: str) -> str:
+    """The shift that moves nothing."""
     return line
 
 
@@ -155,15 +157,13 @@ def _words_shift(lines: Sequence[str], pairs: _Pairs) -> Shift | None:
 
 
 def _telling(pairs: _Pairs) -> Iterator[tuple[Op, int]]:
-    """Removed lines, and the context just before and after lines that are only added."""
-    old = [(op, row) for op, row in pairs if row is not None and op.text.strip()]
-    yield from ((op, row) for op, row in old if op.mark == "-")
+    """Removed lines, and the context just before and after added lines that replace none of them."""
+    worded = [(index, op, row) for index, (op, row) in enumerate(pairs) if op.mark != "+" and op.text.strip()]
+    yield from ((op, row) for _, op, row in worded if op.mark == "-" and row is not None)
     for index, (op, _) in enumerate(pairs):
-        if op.mark != "+":
-            continue
-        before = [pair for pair in pairs[:index] if pair[0].mark != "+" and pair[0].text.strip()][-1:]
-        after = [pair for pair in pairs[index + 1 :] if pair[0].mark != "+" and pair[0].text.strip()][:1]
-        for near, row in (*before, *after):
-            run_removes = any(other.mark == "-" for other, _ in (*before, *after))
-            if row is not None and near.mark == " " and not run_removes:
-                yield near, row
+        if op.mark == "+":
+            before = [entry for entry in worded if entry[0] < index][-1:]
+            after = [entry for entry in worded if entry[0] > index][:1]
+            near = [(other, row) for _, other, row in (*before, *after) if row is not None]
+            if all(other.mark == " " for other, _ in near):
+                yield from near

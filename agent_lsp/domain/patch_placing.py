@@ -146,14 +146,9 @@ def _misfit(lines: Sequence[str], section: Section, path: str) -> str:
             f"{head}: it has no context, so its place is unknown. Add some unchanged lines around. No file was changed."
         )
     after = [op.text for op in section.ops if op.mark != "-"]
-    if (
-        not no_effect(section.ops)
-        and len(where_same([line.strip() for line in lines], [line.strip() for line in after])) == 1
-    ):
-        return (
-            f"{head}, but what it would make already stands there; it may have been applied before. "
-            "No file was changed."
-        )
+    made = where_same([line.strip() for line in lines], [line.strip() for line in after]) if any(after) else []
+    if not no_effect(section.ops) and len(made) == 1:
+        return f"{head}, but what it would make stands at line {made[0] + 1} already. No file was changed."
     close = nearest(lines, wanted)
     if close is None:
         return f"{head}: nothing in the file resembles its lines. {tail}"

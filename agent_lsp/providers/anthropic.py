@@ -1,7 +1,7 @@
 """Owns the conversation with an endpoint that speaks the Anthropic Messages API, streamed.
 
-The SDK is loaded on first use, in a thread: it costs a second and 60 MiB (docs/benchmarks.md). It does not retry: the
-caller does, with the budget in view. Nothing of it leaves this folder, errors included.
+The SDK is loaded on first use, in a thread: it costs one to two seconds and 70 MiB. It does not retry: the caller does,
+with the budget in view. Nothing of it leaves this folder, errors included.
 """
 
 import asyncio

@@ -168,22 +168,12 @@ class Database:
                 job.settle(None, mapped)
 
     def _commit(self, jobs: Sequence[_Job]) -> list[tuple[Any, BaseException | None]]:
-        import apsw
-
         if self._connection is None:
             self._connection = self._open()
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            outcomes: list[tuple[Any, BaseException | None]] = []
-            for job in jobs:
-                try:
-                    with connection:
-                        outcomes.append((job.work(connection), None))
-                except (apsw.CorruptError, apsw.NotADBError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError):
-                    raise
-                except Exception as error:  # noqa: BLE001 - it goes to whoever waits for this job
-                    outcomes.append((None, error))
+            outcomes = [_attempt(connection, job) for job in jobs]
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -247,6 +237,22 @@ class Database:
 
     def _alive_folder(self) -> Path:
         return self.path.with_name(self.path.name + ".alive")
+
+
+def _attempt(connection: "apsw.Connection", job: _Job) -> tuple[Any, BaseException | None]:
+    """One job inside the transaction; its own error undoes it alone, one of the disk ends them all."""
+    import apsw
+
+    connection.execute("SAVEPOINT job")
+    try:
+        outcome: tuple[Any, BaseException | None] = job.work(connection), None
+    except (apsw.CorruptError, apsw.NotADBError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError):
+        raise
+    except Exception as error:  # noqa: BLE001 - it goes to whoever waits for this job
+        connection.execute("ROLLBACK TO job")
+        outcome = None, error
+    connection.execute("RELEASE job")
+    return outcome
 
 
 def _connect(path: Path | None, *, thorough: bool) -> "apsw.Connection":

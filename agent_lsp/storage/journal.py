@@ -74,7 +74,8 @@ class StoredJournal:
             query = """
                 SELECT run_id, (SELECT owner FROM events WHERE run_id = started.run_id ORDER BY seq DESC LIMIT 1)
                 FROM events AS started WHERE kind = ? AND NOT EXISTS (
-                    SELECT 1 FROM events AS ended WHERE ended.run_id = started.run_id AND ended.kind = ?)
+                    SELECT 1 FROM events AS ended
+                    WHERE ended.run_id = started.run_id AND ended.kind = ? AND ended.seq > started.seq)
                 GROUP BY run_id ORDER BY min(seq)
             """
             living = self.database.living_owners()

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import itertools
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from agent_lsp.agent.review import Review
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
+from agent_lsp.agent.validation import Gate
 from agent_lsp.domain.changes import Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import Event, EventKind
@@ -26,6 +26,7 @@ from agent_lsp.domain.ports import (
 )
 from agent_lsp.domain.task import Goal, RunState
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
+from agent_lsp.workspace.files import DiskFiles
 from tests.plain import PlainTrees
 
 Effect = Callable[[str], None]
@@ -39,40 +40,21 @@ class Killed(BaseException):
     """The process is gone: nothing more happens in it."""
 
 
-class DiskFiles:
-    """Real files, written through a temporary file and a rename. `guard` is told before and after each effect."""
+class GuardedFiles(DiskFiles):
+    """The real files. `guard` is told before and after each effect; `refuses` holds paths that cannot be written."""
 
     def __init__(self, root: Path, guard: Effect = no_effect) -> None:
-        self.root, self.guard = root, guard
+        super().__init__(root)
+        self.guard = guard
         self.refuses: dict[str, OSError | RefusedError] = {}
         self.writes: list[str] = []
-
-    async def read(self, path: str) -> Entry | None:
-        target = self.root / path
-        if target.is_symlink():
-            return Entry(os.fsencode(os.readlink(target)), FileMode.SYMLINK)
-        if not target.is_file():
-            return None
-        mode = FileMode.EXECUTABLE if target.stat().st_mode & 0o100 else FileMode.FILE
-        return Entry(target.read_bytes(), mode)
 
     async def replace(self, path: str, entry: Entry | None) -> None:
         self.guard(f"before {path}")
         if path in self.refuses:
             raise self.refuses[path]
         self.writes.append(path)
-        target = self.root / path
-        if entry is None:
-            target.unlink(missing_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f".{target.name}.new")
-            if entry.mode is FileMode.SYMLINK:
-                fresh.symlink_to(os.fsdecode(entry.content))
-            else:
-                fresh.write_bytes(entry.content)
-                fresh.chmod(0o755 if entry.mode is FileMode.EXECUTABLE else 0o644)
-            fresh.rename(target)
+        await super().replace(path, entry)
         self.guard(f"after {path}")
 
 
@@ -192,10 +174,10 @@ class ContentGate:
     async def validate(
         self,
         base_tree: str,
-        edits: Sequence[FileEdit],
+        edits: tuple[FileEdit, ...],
         *,
-        goal_tests: Sequence[str] = (),
-        scope: Sequence[str] = (),
+        goal_tests: tuple[str, ...] = (),
+        scope: tuple[str, ...] = (),
         on_progress: Callable[[str, float | None], None] | None = None,
     ) -> Evidence:
         self.calls.append((tuple(edits), tuple(goal_tests)))
@@ -249,9 +231,10 @@ class World:
     options: ReviewOptions = field(default_factory=lambda: ReviewOptions(settle_s=None, answer_within_s=5.0))
     guard: Effect = no_effect
     trees: PlainTrees = field(init=False)
-    files: DiskFiles = field(init=False)
+    files: GuardedFiles = field(init=False)
     editor: MemoryEditor = field(init=False)
     gate: ContentGate = field(init=False)
+    real_gate: Gate | None = None
     checkpoints: MemoryCheckpoints = field(init=False)
     journal: MemoryJournal = field(init=False)
     events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -262,7 +245,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.trees = PlainTrees(self.root)
-        self.files = DiskFiles(self.root, self.call_guard)
+        self.files = GuardedFiles(self.root, self.call_guard)
         self.editor = MemoryEditor(self.call_guard)
         self.gate = ContentGate(self.trees)
         self.checkpoints = MemoryCheckpoints(self.call_guard)
@@ -278,7 +261,7 @@ class World:
             self.trees,
             self.files,
             self.editor,
-            self.gate,
+            self.gate if self.real_gate is None else self.real_gate,
             ports.get("checkpoints", self.checkpoints),
             ports.get("journal", self.journal),
             lambda name, data: self.events.append((name, data)),

@@ -22,7 +22,7 @@ from agent_lsp.app.prompts import load_prompts
 from agent_lsp.domain.changes import Entry
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Candidate, Clock
-from agent_lsp.domain.task import Budget, Goal
+from agent_lsp.domain.task import Budget, RunState
 from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
 from tests.agent.review_world import ContentGate, DiskFiles, MemoryCheckpoints, MemoryEditor, MemoryJournal
 from tests.plain import PlainCandidate, PlainPool, PlainTrees, files_under
@@ -95,7 +95,7 @@ class SessionWorld:
             self.trees, DiskFiles(root), self.editor, self.gate, MemoryCheckpoints(), self.journal,
             self.publish, self.clock, lambda prefix: f"{prefix}_{next(ids)}",
         )  # fmt: skip
-        hooks = ReviewHooks(lambda *told: self.session.on_state(*told), lambda *told: self.session.on_feedback(*told))
+        hooks = ReviewHooks(self._on_state, self._on_feedback)
         self.review = Review(ports, ReviewOptions(settle_s=None, answer_within_s=5.0), hooks)
         world = World(
             self.trees, self.pool, self.editor, self.gate, self.review, self.journal, self.clock, self.publish
@@ -106,6 +106,12 @@ class SessionWorld:
     def publish(self, event: str, data: Mapping[str, Any]) -> None:
         self.events.append((event, data))
         self.session.heard(event, data)
+
+    def _on_state(self, run_id: str, state: RunState, message: str) -> None:
+        self.session.on_state(run_id, state, message)
+
+    def _on_feedback(self, run_id: str, proposal_id: str, feedback: str) -> None:
+        self.session.on_feedback(run_id, proposal_id, feedback)
 
     def _policy(self) -> RunPolicy:
         model = self.model
@@ -186,6 +192,3 @@ class SessionWorld:
         await self.session.stop()
         await self.review.close()
         assert self.pool.left_open == 0, "a candidate was left open"
-
-
-GOAL = Goal("make it work")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_lsp.domain.changes import ChangeKind, FileMode
+from agent_lsp.domain.changes import ChangeKind, Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import CheckpointState
+from agent_lsp.domain.verdict import Decision, Evidence, Verdict
 from tests.agent.review_world import Killed, World, full_disk
 
 LATIN = "name = 'Jos\xe9'\r\nlast = 'ma\xf1ana'".encode("latin-1")
@@ -91,6 +92,15 @@ async def test_a_disk_that_refuses_gets_everything_taken_back(world: World, erro
     assert ("No space left" in answer["reason"]) or ("read-only" in answer["reason"])
     assert texts(world) == before
     assert world.editor.edits == []
+
+
+async def test_a_file_without_the_write_bit_is_refused_with_what_to_do(world: World) -> None:
+    proposal_id = await four_files(world)
+    (world.root / "d.py").chmod(0o444)
+    answer = await world.review.apply({"proposalId": proposal_id})
+    assert answer["applied"] is False
+    assert "d.py was not written: the file is read-only" in answer["reason"]
+    assert stages(world) == {1}
 
 
 async def test_typing_just_before_the_edit_arrives_keeps_what_was_typed(world: World) -> None:
@@ -212,6 +222,31 @@ async def test_new_deleted_and_moved_files_executable_bits_and_links_are_one_tra
     assert (world.disk("new/deep/name.py"), world.disk("fresh/new.py"), world.disk("link")) == (None, None, None)
     assert world.disk("data.bin") == b"\x00\x01"
     assert not (world.root / "run.sh").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_link_may_become_a_file_and_what_it_points_to_is_not_written(world: World, refused: bool) -> None:
+    world.put("target.py", "target\n")
+    (world.root / "link.py").symlink_to("target.py")
+    (world.root / "file.py").write_text("file\n")
+    edits = [
+        FileEdit("link.py", Entry(b"target.py", FileMode.SYMLINK), Entry(b"own\n")),
+        FileEdit("file.py", Entry(b"file\n"), Entry(b"target.py", FileMode.SYMLINK)),
+        await world.edit("zz.py", "new\n"),
+    ]
+    proposal_id = await world.offer(*edits, evidence=Evidence(Verdict(Decision.PASSED)))
+    if refused:
+        world.files.refuses["zz.py"] = full_disk()
+    answer = await world.review.apply({"proposalId": proposal_id})
+    assert answer["applied"] is not refused
+    if not refused:
+        assert world.disk("link.py") == b"own\n"
+        assert (world.root / "file.py").readlink() == Path("target.py")
+        assert (await world.review.rollback({"checkpointId": answer["checkpointId"]}))["applied"] is True
+    assert world.disk("target.py") == b"target\n"
+    assert (world.root / "link.py").readlink() == Path("target.py")
+    assert not (world.root / "file.py").is_symlink()
+    assert world.disk("file.py") == b"file\n"
 
 
 async def test_a_file_may_make_way_for_a_folder_of_its_name(world: World) -> None:

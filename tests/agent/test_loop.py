@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_lsp.domain.conversation import Phase
+from agent_lsp.domain.conversation import ModelTurn, Phase
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Buffer
 from agent_lsp.domain.task import Budget, Usage
@@ -34,7 +34,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         assert all(wellformed(request) for request in world.model.requests if world.model is not None)
 
 
-def edit(old: str, new: str, path: str = "app.py") -> object:
+def edit(old: str, new: str, path: str = "app.py") -> ModelTurn:
     return turn(call("edit_file", path=path, old_text=old, new_text=new))
 
 
@@ -88,7 +88,7 @@ async def test_only_execution_offers_writing_tools_and_each_phase_its_own_end(ma
         execution=[edit("value = 0", "value = 2"), finish(), edit("value = 2", "value = 1"), finish()],
         reflection=[reflect("retry")],
     )
-    await make(model).finished()
+    await make(model).finished(tests=["tests/test_app.py::test_value"])
     reading = ["list_files", "search", "read_file"]
     names = {request.phase: [tool.name for tool in request.tools] for request in model.requests}
     assert names[Phase.PLANNING] == [*reading, "submit_plan"]

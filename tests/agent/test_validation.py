@@ -105,7 +105,7 @@ async def test_a_new_skip_is_listed(project: Project) -> None:
 
 
 async def test_a_removed_test_is_listed_and_a_renamed_one_is_not(project: Project) -> None:
-    removed = await project.check({"tests/test_calc.py": TESTS.split("def test_double")[0]})
+    removed = await project.check({"tests/test_calc.py": TESTS.split("def test_double", maxsplit=1)[0]})
     assert removed.decision is Decision.UNDECIDED
     assert removed.removed_or_weakened == ("tests/test_calc.py::test_double was removed",)
     renamed = await project.check({"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("test_double", "test_twice")})

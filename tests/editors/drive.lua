@@ -42,6 +42,7 @@ local function main_job()
   vim.cmd.edit(vim.env.AGENT_LSP_FILE)
   -- an edit that is not saved: the run must see it, and it must survive
   vim.api.nvim_buf_set_lines(0, 0, 0, false, { '# typed and not saved' })
+  vim.cmd('let &undolevels = &undolevels') -- ends the undo block, as the next key of a person would
   report.before = text()
   vim.lsp.start({ name = 'agent_lsp', cmd = vim.json.decode(vim.env.AGENT_LSP_COMMAND), root_dir = root })
   await('the server', 20, function()
@@ -60,7 +61,10 @@ local function main_job()
   await('the answer to agent.run', 10, function() return answer ~= nil end)
   report.run = answer.result
 
-  await('the proposal', 90, function() return #ours() > 0 end)
+  await('the proposal', 90, function()
+    local last = report.progress[#report.progress]
+    return #ours() > 0 and last ~= nil and last.kind == 'end'
+  end)
   local hunk = ours()[1]
   report.diagnostic = hunk.message
   vim.lsp.codelens.refresh({ bufnr = 0 })
@@ -83,6 +87,7 @@ local function main_job()
   await('the accepted change', 20, function() return vim.api.nvim_buf_get_changedtick(0) ~= tick end)
   report.applied = text()
   await('the end of the review', 10, function() return #ours() == 0 end)
+  await('the end of all progress', 10, function() return report.progress[#report.progress].kind == 'end' end)
   vim.cmd('undo')
   report.undone = text()
 end

@@ -47,7 +47,7 @@ def _drive(project: Path, home: Path) -> dict[str, Any]:
     )
     assert report.exists(), done.stderr
     seen: dict[str, Any] = json.loads(report.read_text())
-    assert "problem" not in seen, f"{seen}\n{done.stderr}"
+    assert "problem" not in seen, f"{seen['problem']}\n{done.stderr}\n{seen['titles']}"
     return seen
 
 

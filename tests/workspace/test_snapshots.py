@@ -28,7 +28,8 @@ ODD: dict[str, bytes] = {
     "back\\slash and space": b"1",
     "caf\u00e9/\u6f22\u5b57.txt": b"2",
     "-dash": b"3",
-    ".gitattributes": b"* text=auto eol=lf\nident.txt ident\nfiltered.dat filter=mark\nutf16.txt working-tree-encoding=UTF-16\n",
+    ".gitattributes": b"* text=auto eol=lf\nident.txt ident\nfiltered.dat filter=mark\n"
+    b"utf16.txt working-tree-encoding=UTF-16\n",
 }
 
 

@@ -199,9 +199,7 @@ class Search:
         if report is None or not report.finished:
             return False
         broken = sorted(survivors - report.passing())
-        if broken:
-            report = await self._run(broken, limit_s, fail_fast=True)
-        return report is not None and _all_pass(report, broken)
+        return not broken or _all_pass(await self._run(broken, limit_s, fail_fast=True), broken)
 
     async def _run(self, tests: Sequence[str], timeout_s: float, *, fail_fast: bool) -> SuiteReport | None:
         """None where the edit keeps the tests from starting at all.
@@ -262,9 +260,7 @@ class Search:
 
 def _all_pass(report: SuiteReport | None, tests: Sequence[CaseId]) -> bool:
     """Each test passed, or every test of a file that could not be collected before."""
-    if report is None or not report.finished:
-        return False
-    if tests and (report.collection_errors or report.failing()):
+    if report is None or not report.finished or report.collection_errors or report.failing():
         return False
     passing = report.passing()
     return all(test in passing or any(case.startswith(test + "::") for case in passing) for test in tests)

@@ -1,0 +1,116 @@
+"""What the templates propose, and that their edits touch nothing but what they are about."""
+
+import ast
+
+import pytest
+
+from agent_lsp.agent.repair.edits import distinct, edits_of, in_order
+from agent_lsp.agent.repair.source import parse
+from agent_lsp.agent.repair.templates.registry import TEMPLATES
+
+
+def outcomes(text: str, line: int = 0) -> list[str]:
+    """The texts that the edits of one line (0: of all) give, likeliest first."""
+    source = parse("code.py", text)
+    assert source is not None
+    lines = {line: 1.0} if line else dict.fromkeys(range(1, text.count("\n") + 2), 1.0)
+    edits = in_order(edits_of(source, lines, TEMPLATES))
+    return [edit.apply(text) for edit in distinct(edits, {"code.py": text}, set())]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("x = a < b", "x = a <= b"),
+        ("x = a is None", "x = a is not None"),
+        ("x = a not in b", "x = a in b"),
+        ("x = 0 < a < b", "x = 0 < a <= b"),
+        ("x = a - b", "x = a + b"),
+        ("x = a - b", "x = b - a"),
+        ("x = a // b", "x = a / b"),
+        ("x = (a) + (b)", "x = (a) - (b)"),
+        ("x += 1", "x -= 1"),
+        ("x = a and b or c", "x = a or b or c"),
+        ("if a: pass", "if not a: pass"),
+        ("if a or b: pass", "if not (a or b): pass"),
+        ("if not a: pass", "if a: pass"),
+        ("if not(a): pass", "if (a): pass"),
+        ("if a: pass", "if a is not None: pass"),
+        ("x = f(True)", "x = f(False)"),
+        ("x = range(n)", "x = range(n + 1)"),
+        ("x = range(n)", "x = range(1, n)"),
+        ("x = range(1, n)", "x = range(n)"),
+        ("x = y[i]", "x = y[i - 1]"),
+        ("x = y[1:n]", "x = y[0:n]"),
+        ("x = y[:n - 1]", "x = y[:n]"),
+        ("x = y[-1]", "x = y[0]"),
+        ("x = y[:n]", "x = y[1:n]"),
+        ("x = f(a, b)", "x = f(b, a)"),
+        ("x = f(a, g(b), 3)", "x = f(g(b), a, 3)"),
+        ("x = min(y)", "x = max(y)"),
+        ("x = y.startswith(z)", "x = y.endswith(z)"),
+        ("x = 100", "x = 1000"),
+        ("while a: break", "while a: continue"),
+    ],
+)
+def test_a_slip_is_proposed_back(before: str, after: str) -> None:
+    assert after in outcomes(before)
+
+
+def test_a_wrong_variable_becomes_one_that_is_bound_before() -> None:
+    text = "def f(low, high):\n    middle = low\n    later = 1\n    return later\n"
+    found = outcomes(text, 2)
+    assert text.replace("middle = low", "middle = high") in found
+    assert not any("middle = later" in other or "middle = middle" in other for other in found)
+
+
+def test_an_attribute_becomes_another_one_of_the_file() -> None:
+    text = "class A:\n    start: int\n    end: int\n\ndef f(a):\n    return a.start\n"
+    assert text.replace("a.start", "a.end") in outcomes(text, 6)
+
+
+def test_a_lonely_value_is_returned() -> None:
+    text = "def f(a):\n    a + 1\n"
+    assert text.replace("a + 1", "return a + 1") in outcomes(text)
+
+
+def test_formatting_comments_and_line_ends_stay_as_they_were() -> None:
+    text = "def f( a,b ):\r\n\treturn (a   # <= is not an operator here\r\n\t\t<  b)  # äöü 🎉\r\n"
+    found = outcomes(text)
+    assert text.replace("\t<  b", "\t<=  b") in found
+    assert all(
+        other.count("# <= is not an operator here\r\n") == 1 and other.endswith("# äöü 🎉\r\n") for other in found
+    )
+
+
+def test_columns_are_right_behind_characters_of_several_bytes() -> None:
+    text = 'x = "äöü🎉" if é < b else c\n'
+    assert text.replace("é < b", "é <= b") in outcomes(text)
+
+
+def test_text_in_quotes_and_annotations_are_left_alone() -> None:
+    text = 'def f(a: "int < 3", b: list[int] = None) -> dict[1, 2]:\n    """a < b"""\n    return f"{a < b}"\n'
+    assert not any("<=" in other or "dict[2" in other or "{a >" in other for other in outcomes(text))
+
+
+def test_every_edit_parses_differs_and_is_given_once() -> None:
+    text = "def f(a, b, n):\n    for i in range(1, n + 1):\n        if a[i] < b and not n:\n            return a[i:] + [b]\n"
+    trees = [ast.dump(ast.parse(other)) for other in outcomes(text)]
+    assert len(trees) > 30
+    assert len(trees) == len(set(trees))
+    assert ast.dump(ast.parse(text)) not in trees
+
+
+def test_the_order_is_the_same_every_time_and_follows_suspicion_first() -> None:
+    text = "def f(a, b):\n    c = a < b\n    return a - b\n"
+    source = parse("code.py", text)
+    assert source is not None
+    first, second = (in_order(edits_of(source, {2: 0.3, 3: 1.0}, TEMPLATES)) for _ in range(2))
+    assert first == second
+    assert first[0].line == 3
+    assert [edit.score for edit in first] == sorted((edit.score for edit in first), reverse=True)
+
+
+def test_what_this_python_cannot_read_is_not_searched() -> None:
+    assert parse("code.py", "def f(:\n") is None
+    assert parse("code.py", "x = 1\0") is None
