@@ -5,7 +5,7 @@
 
 As a program: python tests/anthropic_server.py --script brain.py --port-file FILE [--log FILE]
 `brain.py` defines `brain`, a callable from ParsedRequest to Reply (or a ScriptedBrain). The port is written to FILE
-when the server listens; with --log each request's body is appended as a JSON line.
+when the server listens, then the URL to stdout; with --log each request's body is appended as a JSON line.
 """
 
 import argparse
@@ -668,6 +668,7 @@ def main() -> None:
         fresh = arguments.port_file.with_suffix(".tmp")
         fresh.write_text(str(server.port))
         fresh.replace(arguments.port_file)
+        print(server.url, flush=True)
         while not ended.wait(0.5):
             pass
 

@@ -17,6 +17,8 @@ from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.patching import apply_patch
 
 Row = dict[str, str]
+Outcome = tuple[bool, bool]
+"""Whether the diff was taken, and whether it changed the text."""
 
 _OLD = re.compile(r"^--- .*$", re.MULTILINE)
 _NEW = re.compile(r"^\+\+\+ .*$", re.MULTILINE)
@@ -39,27 +41,29 @@ def ours(row: Row, *, as_named: bool = False) -> str:
     return "" if text is None else text
 
 
-def by_program(argv: list[str], row: Row) -> bool:
-    """Whether a program takes the diff in a folder with the file."""
+def by_program(argv: list[str], row: Row) -> Outcome:
+    """What a program does with the diff in a folder with the file."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, row["name"]).write_text(row["before"])
         Path(folder, "change.diff").write_text(named(row))
         done = subprocess.run(argv, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False)
-        return done.returncode == 0 and Path(folder, row["name"]).read_text() != row["before"]
+        taken = done.returncode == 0
+        return taken, taken and Path(folder, row["name"]).read_text() != row["before"]
 
 
-def by_patch(row: Row) -> bool:
+def by_patch(row: Row) -> Outcome:
     """GNU patch with the largest fuzz, told the file."""
     argv = ["patch", "-p0", "--batch", "--forward", "-F5", "-r", "-", "-i", "change.diff", row["name"]]
     return by_program(argv, row)
 
 
-def applies(row: Row, *, as_named: bool = False) -> bool:
-    """Whether apply_patch takes it and the text is another one."""
+def by_apply_patch(row: Row, *, as_named: bool = False) -> Outcome:
+    """What apply_patch does; a diff without effect is refused by it."""
     try:
-        return ours(row, as_named=as_named) != row["before"]
+        changed = ours(row, as_named=as_named) != row["before"]
     except ToolError:
-        return False
+        return False, False
+    return True, changed
 
 
 def main() -> None:
@@ -72,16 +76,21 @@ def main() -> None:
     if arguments.list:
         _list(rows, arguments.list == "applied")
         return
-    ways: dict[str, Callable[[Row], bool]] = {
+    ways: dict[str, Callable[[Row], Outcome]] = {
         "git apply": lambda row: by_program(["git", "apply", "change.diff"], row),
         "git apply --recount -C1": lambda row: by_program(["git", "apply", "--recount", "-C1", "change.diff"], row),
         "patch -F5": by_patch,
-        "apply_patch, as named": lambda row: applies(row, as_named=True),
-        "apply_patch": applies,
+        "apply_patch, as named": lambda row: by_apply_patch(row, as_named=True),
+        "apply_patch": by_apply_patch,
     }
+    print(f"{len(rows)} diffs{'taken':>28}{'changed the text':>22}")
     for label, way in ways.items():
-        count = sum(way(row) for row in rows)
-        print(f"{label:<26}{count:>5} of {len(rows)}{100 * count / len(rows):>7.1f} %")
+        taken, changed = (sum(column) for column in zip(*map(way, rows), strict=True))
+        print(f"{label:<26}{taken:>4}{_share(taken, rows):>9}{changed:>9}{_share(changed, rows):>9}")
+
+
+def _share(count: int, rows: list[Row]) -> str:
+    return f"{100 * count / len(rows):.1f} %"
 
 
 def _list(rows: list[Row], applied: bool) -> None:

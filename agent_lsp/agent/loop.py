@@ -4,15 +4,24 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final, Literal, assert_never
 
+from agent_lsp.agent.approval import Approval, Approved, Rejected
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepOutcome, StepTask
 from agent_lsp.agent.findings import problems_of
 from agent_lsp.agent.proposals import resting_state
-from agent_lsp.agent.run import Approved, Rejected, Run
+from agent_lsp.agent.run import Run
 from agent_lsp.agent.tools.submit_plan import plan_of
 from agent_lsp.agent.validation_text import failure_text
 from agent_lsp.agent.world import Workshop, World
 from agent_lsp.domain.changes import FileEdit
-from agent_lsp.domain.errors import BudgetSpentError, RunnerUnavailableError, StuckError
+from agent_lsp.domain.errors import (
+    BudgetSpentError,
+    ModelBrokenError,
+    ModelRefusedError,
+    ModelRejectedError,
+    ModelUnavailableError,
+    RunnerUnavailableError,
+    StuckError,
+)
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.plan import Plan, Reflection, ReflectionDecision, StepState
@@ -73,7 +82,7 @@ class Loop:
     """Carries one run from its goal to its proposal, and on from a person's feedback."""
 
     def __init__(self, run: Run, world: World) -> None:
-        self.workshop = Workshop(world)
+        self.workshop, self.approval = Workshop(world), Approval(run)
         self.offered: tuple[FileEdit, ...] = ()
         self._run, self._world = run, world
         self._tries_left = max(0, run.desk.meter.budget.tries - 1)
@@ -137,7 +146,7 @@ class Loop:
             if run.goal.mode is Mode.AUTO:
                 return True
             await self.workshop.close()
-            decision = await run.wait_for_approval()
+            decision = await self.approval.wait()
             if decision == Rejected(""):
                 return False
             await self._open()
@@ -159,6 +168,9 @@ class Loop:
             logger.warning("run %s: %s", self._run.id, error.message)
             self._run.record(EventKind.NOTE, {"text": error.message})
             stop = Stop(f"{error.message}; what was done is offered")
+        except (ModelUnavailableError, ModelBrokenError, ModelRejectedError, ModelRefusedError) as error:
+            logger.error("run %s lost its model: %s", self._run.id, error.message, exc_info=error)
+            stop = Stop(f"{error.message} {error.hint}".strip(), given_up=True)
         await self._offer(stop)
 
     async def _steps(self, first: Again) -> Stop:
@@ -345,6 +357,8 @@ def _goal_tests(run: Run) -> tuple[CaseId, ...]:
 
 
 def _no_change(stop: Stop, summary: str) -> str:
+    if stop.reason and stop.given_up:
+        return stop.reason
     if stop.reason:
         return stop.reason if "no change was made" in stop.reason else f"{stop.reason} (no change was made)"
     return f"no change was made: {summary}"

@@ -1,6 +1,5 @@
 """Owns one run as others see it: its state, its plan, its progress, and how each change of them is told."""
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any, Final
 from agent_lsp.agent.desk import PauseSwitch, RunDesk
 from agent_lsp.agent.engines import Engines
 from agent_lsp.agent.meter import Meter
-from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.plan import Plan, StepState, plan_markdown
 from agent_lsp.domain.ports import Clock, Journal, Publish
@@ -20,20 +18,6 @@ logger = logging.getLogger(__name__)
 PLANNING_PERCENT: Final = 10.0
 STEPS_PERCENT: Final = 85.0
 EXECUTING_PART: Final = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """The person takes the plan, as edited."""
-
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The person does not; with feedback another plan is made."""
-
-    feedback: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +49,6 @@ class Run:
         self._percentage = 0.0
         self._has_problems = False
         self._told: dict[str, object] = {}
-        self._decision: asyncio.Future[Approved | Rejected] | None = None
 
     @property
     def state(self) -> RunState:
@@ -149,34 +132,6 @@ class Run:
         assert self.plan is not None
         self.step = index + 1
         self.show_plan(self.plan.with_state(index, state))
-
-    async def wait_for_approval(self) -> Approved | Rejected:
-        """Waits, however long it takes, for the person's decision on the plan."""
-        self._decision = asyncio.get_running_loop().create_future()
-        self.desk.meter.hold()
-        self.move(RunState.AWAITING_APPROVAL, "the plan waits for approval")
-        try:
-            return await self._decision
-        finally:
-            self._decision = None
-            self.desk.meter.go_on()
-
-    def decide(self, decision: Approved | Rejected) -> None:
-        """Approves or rejects the plan. Raises RefusedError if none waits for it."""
-        if self._decision is None or self._decision.done():
-            raise RefusedError(
-                f"run {self.id} is {self.state.value}; no plan waits for approval",
-                hint='Start a run with mode "plan" to approve its plan first.',
-            )
-        self._decision.set_result(decision)
-        match decision:
-            case Approved(plan):
-                self.plan = plan
-                self.move(RunState.EXECUTING, "the plan is approved")
-            case Rejected(""):
-                self.move(RunState.DISCARDED, "the plan was rejected")
-            case Rejected():
-                self.move(RunState.PLANNING, "the plan was rejected; making another one")
 
     def show_problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
         """The failing tests that speak against the change; an empty list clears them."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agent_lsp.agent.approval import Approved, Rejected
 from agent_lsp.agent.engines import EngineChoice
 from agent_lsp.agent.loop import Loop
-from agent_lsp.agent.run import Approved, Rejected, Run, Telling
+from agent_lsp.agent.run import Run, Telling
 from agent_lsp.agent.tools.submit_plan import plan_of
 from agent_lsp.agent.world import World
 from agent_lsp.domain.changes import FileEdit, hunks_of, select
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 CANCEL_WITHIN_S: Final = 0.9
 STOP_WITHIN_S: Final = 3.0
-ENDED_KEPT: Final = 200
+ENDED_KEPT: Final = 50
 
 Action = Literal["cancel", "pause", "resume", "step"]
 
@@ -66,7 +67,7 @@ class Session:
         self._entries[run_id] = entry
         run.begin(_started(goal, engines.name))
         run.changed()
-        self._drive(entry, entry.loop.carry_out())
+        self._drive(entry, entry.loop.carry_out)
         return run_id
 
     def views(self, run_id: str | None = None) -> list[RunView]:
@@ -78,18 +79,19 @@ class Session:
 
     def approve(self, run_id: str, steps: tuple[Step, ...] | None) -> RunState:
         """Takes the plan that waits, with edited steps if there are any. Raises RefusedError if none waits."""
-        run = self._entry(run_id).run
+        entry = self._entry(run_id)
+        run = entry.run
         plan = run.plan if steps is None else plan_of(steps)
         if plan is None:
             raise RefusedError(f"run {run_id} has no plan yet", hint="Wait until it is awaiting_approval.")
-        run.decide(Approved(plan))
+        entry.loop.approval.decide(Approved(plan))
         return run.state
 
     def reject(self, run_id: str, feedback: str) -> RunState:
         """Refuses the plan that waits; with feedback another one is made, without it the run ends discarded."""
-        run = self._entry(run_id).run
-        run.decide(Rejected(feedback.strip()))
-        return run.state
+        entry = self._entry(run_id)
+        entry.loop.approval.decide(Rejected(feedback.strip()))
+        return entry.run.state
 
     async def control(self, run_id: str, action: Action) -> RunState:
         """Cancels, pauses, resumes or steps. Raises RefusedError where the state does not allow it."""
@@ -177,7 +179,7 @@ class Session:
             return
         entry.run.begin({"goal": entry.run.goal.text, "feedback": feedback, "proposalId": proposal_id})
         entry.run.move(RunState.EXECUTING, "going on with what you said")
-        self._drive(entry, self._go_on(entry, proposal_id, feedback))
+        self._drive(entry, lambda: self._go_on(entry, proposal_id, feedback))
 
     def heard(self, event: str, data: Mapping[str, Any]) -> None:
         """`app` passes every published event by here: a new verdict of a proposal changes its run's row."""
@@ -192,22 +194,25 @@ class Session:
         """Ends all runs and closes their candidates."""
         entries = list(self._entries.values())
         await asyncio.gather(*(self._end_task(entry, STOP_WITHIN_S) for entry in entries))
-        async with asyncio.timeout(STOP_WITHIN_S):
-            await asyncio.gather(*(entry.loop.workshop.closed() for entry in entries))
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await asyncio.gather(*(entry.loop.workshop.closed() for entry in entries))
+        except TimeoutError:
+            logger.warning("some copies of the workspace are still being removed")
 
     # --- tasks -----------------------------------------------------------------------------------------------
 
-    def _drive(self, entry: _Entry, work: Coroutine[Any, Any, None]) -> None:
+    def _drive(self, entry: _Entry, work: Callable[[], Awaitable[None]]) -> None:
         entry.cancel_asked = False
         name = f"run {entry.run.id}"
         entry.task = asyncio.get_running_loop().create_task(self._guarded(entry, work), name=name)
 
-    async def _guarded(self, entry: _Entry, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, entry: _Entry, work: Callable[[], Awaitable[None]]) -> None:
         """The worker boundary of a run: whatever happens in it ends it in a state that says so."""
         run = entry.run
         with scope(run_id=run.id, operation=run.goal.text[:200]):
             try:
-                await work
+                await work()
             except asyncio.CancelledError:
                 self._end(run, RunState.CANCELLED if entry.cancel_asked else RunState.FAILED, "cancelled")
                 raise
@@ -263,7 +268,7 @@ class Session:
         await asyncio.wait({entry.task}, timeout=within_s)
         if not entry.task.done():
             logger.warning("run %s takes long to put its things away", entry.run.id)
-            self._end(entry.run, RunState.CANCELLED, "cancelled")
+        self._end(entry.run, RunState.CANCELLED, "cancelled")
 
     def _entry(self, run_id: str) -> _Entry:
         entry = self._entries.get(run_id)

@@ -185,7 +185,8 @@ class Gate:
         async def after() -> SuiteReport:
             return await self._run(job, job.tree, SuiteRequest(asked), "with the change, once more")
 
-        again_before, again_after = await self._each(before, after)
+        # The other way round than at first: a test that fails every second time must not look like a fix.
+        again_after, again_before = await self._each(after, before)
         trial = replace(trial, again_before=again_before, again_after=again_after)
         fixed = compare(trial).fixed
         if trial.source_only is None or trial.source_only is trial.before or not fixed:
@@ -200,7 +201,7 @@ class Gate:
         candidate = await self._pool.open(tree)
         ended = 0
 
-        def on_case(case_id: CaseId, collected: int) -> None:
+        def on_case(_case_id: CaseId, collected: int) -> None:
             nonlocal ended
             ended += 1
             share = min(1.0, ended / collected) if collected else None

@@ -179,7 +179,9 @@ def _strictness_of_compare(node: ast.Compare, operator: ast.cmpop) -> int:
     if ast.dump(node.left) == ast.dump(node.comparators[0]):
         return 0
     if isinstance(operator, ast.Eq):
-        return 40 if any(_called(child) in _COMPARERS for child in ast.walk(node) if isinstance(child, ast.Call)) else 50
+        return (
+            40 if any(_called(child) in _COMPARERS for child in ast.walk(node) if isinstance(child, ast.Call)) else 50
+        )
     if isinstance(operator, ast.Is):
         return 50
     return 20 if isinstance(operator, ast.In | ast.NotIn | ast.IsNot | ast.NotEq) else 30
@@ -236,9 +238,7 @@ def _detours(node: ast.AST) -> int:
     for child in _walk(body):
         if isinstance(child, ast.Return) and child is not last:
             count += 1
-        elif isinstance(child, ast.Try) and child.handlers:
-            count += _holds_checks(child)
-        elif isinstance(child, ast.If):
+        elif isinstance(child, ast.If) or (isinstance(child, ast.Try) and child.handlers):
             count += _holds_checks(child)
         elif isinstance(child, ast.With | ast.AsyncWith):
             count += any(_called(item.context_expr) == "suppress" for item in child.items)

@@ -44,7 +44,8 @@ def python_sources(edits: Collection[FileEdit]) -> tuple[FileEdit, ...]:
 
 def changed_lines(edit: FileEdit) -> frozenset[int]:
     """Lines (one-based) of the changed file that are not in the base."""
-    shift, lines = 0, set()
+    shift = 0
+    lines: set[int] = set()
     for hunk in hunks_of(edit).hunks:
         count = len(split_lines(hunk.new_text))
         start = hunk.start_line + shift
@@ -95,7 +96,9 @@ def provenance(edits: Collection[FileEdit], report: SuiteReport) -> Provenance:
         elif own:
             elsewhere.append(f"{edit.path} was loaded, but not with the bytes of this change")
         else:
-            copies = [file for file in report.loaded if file.path.startswith("/") and _same_module(edit.path, file.module)]
+            copies = [
+                file for file in report.loaded if file.path.startswith("/") and _same_module(edit.path, file.module)
+            ]
             elsewhere += [f"{edit.path} was not loaded: {copy.module} came from {copy.path}" for copy in copies]
     return Provenance(tuple(expected), tuple(loaded), tuple(elsewhere))
 

@@ -25,7 +25,7 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a change did to the tests. `id` is the test's or file's id without parameters; `line` zero-based."""
+    """One thing that a change did to the tests. `id` is a test's or file's, without parameters; `line` zero-based."""
 
     kind: FindingKind
     id: str
@@ -158,8 +158,8 @@ def _compare(pair: _Pair, renamed: dict[str, str]) -> list[Finding]:
                 findings.append(Finding(FindingKind.REMOVED, case, f"{case} was removed", path))
             continue
         line = getattr(now, "lineno", 1) - 1
-        for text in assertions.weaknesses(node, now):
-            findings.append(Finding(FindingKind.WEAKENED, case, f"{case}: {text}", path, line))
+        texts = assertions.weaknesses(node, now)
+        findings += [Finding(FindingKind.WEAKENED, case, f"{case}: {text}", path, line) for text in texts]
         if assertions.is_fixture(node) and ast.dump(node) != ast.dump(now) and not _is_conftest(path):
             findings.append(Finding(FindingKind.CONFIG, case, f"{case}: the fixture changed", path, line))
     for name, node in pair.new.items():

@@ -191,8 +191,9 @@ def _good(case: _Case) -> Ruling:
         plural = "line" if lines.changed == 1 else f"{lines.changed} lines"
         return Decision.PROVEN, [
             f"{name_tests(proofs)} {verb} without the change and {'passes' if len(proofs) == 1 else 'pass'} with it.",
-            f"Every changed {plural} ran under a passing test." if lines.changed == 1 else f"All {plural} that the "
-            "change touches ran under a passing test.",
+            f"Every changed {plural} ran under a passing test."
+            if lines.changed == 1
+            else f"All {plural} that the change touches ran under a passing test.",
         ]
     blind = [place for place in trial.before.collection_errors if place in trial.after.collection_errors]
     if blind and not proofs:
@@ -204,7 +205,9 @@ def _good(case: _Case) -> Ruling:
     if lines.unrun:
         places = ", ".join(f"{row.path}:{row.line + 1}" for row in lines.unrun[:_NAMED])
         more = f" and {len(lines.unrun) - _NAMED} more" if len(lines.unrun) > _NAMED else ""
-        reasons.append(f"{len(lines.unrun)} of {lines.changed} changed lines ran under no passing test: {places}{more}.")
+        reasons.append(
+            f"{len(lines.unrun)} of {lines.changed} changed lines ran under no passing test: {places}{more}."
+        )
     elif not lines.changed:
         reasons.append("The change has no line of source that can be seen to run.")
     return Decision.PASSED, reasons
@@ -273,7 +276,9 @@ def _removed_or_weakened(case: _Case) -> tuple[str, ...]:
 
     told += [f"{case_id} is not among the tests any more" for case_id in rest(tests.removed)]
     told += [f"{case_id} ran before and is skipped now" for case_id in rest(tests.skipped)]
-    told += [f"{case_id} passes only because tests or their configuration changed" for case_id in rest(tests.green_only)]
+    told += [
+        f"{case_id} passes only because tests or their configuration changed" for case_id in rest(tests.green_only)
+    ]
     return tuple(dict.fromkeys(told))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import tokenize
 from dataclasses import dataclass, field
+from typing import Any
 
 HIT = "__agent_lsp_hit__"
 """The builtin that instrumented code calls with the number of the statement that is about to run."""
@@ -77,7 +78,7 @@ class _Marker:
             if _is_type_check(node):
                 self.block(node.orelse, deferred=deferred)  # type: ignore[attr-defined]
             elif not _runs_nothing(node):
-                marked.append(self._mark(node, _head(node), deferred))
+                marked.append(self._mark(_head(node), deferred))
                 self._inside(node, deferred or isinstance(node, _FUNCTIONS))
             marked.append(node)
         body[:] = marked
@@ -93,34 +94,36 @@ class _Marker:
 
     def _branch(self, branch: ast.AST, deferred: bool) -> None:
         """An `except` or `case`: its head counts as run once its block is entered."""
-        place = getattr(branch, "pattern", branch)
+        place: Any = getattr(branch, "pattern", branch)
+        line: int = place.lineno
         body: list[ast.stmt] = branch.body  # type: ignore[attr-defined]
-        mark = self._mark(place, range(place.lineno, max(place.lineno + 1, _start(body[0]))), deferred)
+        mark = self._mark(range(line, max(line + 1, _start(body[0]))), deferred)
         self.block(body, deferred=deferred)
         body.insert(0, mark)
 
-    def _mark(self, node: ast.AST, lines: range, deferred: bool) -> ast.stmt:
+    def _mark(self, lines: range, deferred: bool) -> ast.stmt:
         number = self.first + len(self.statements.spans)
         kept = lines if self.code_lines is None else [line for line in lines if line in self.code_lines]
         self.statements.spans.append(tuple(kept))
         self.statements.deferred.append(deferred)
-        place = {"lineno": lines[0], "col_offset": 0, "end_lineno": lines[0], "end_col_offset": 0}
-        call = ast.Call(ast.Name(HIT, ast.Load(), **place), [ast.Constant(number, **place)], [], **place)
-        return ast.Expr(call, **place)
+        hit = ast.Expr(ast.Call(ast.Name(HIT, ast.Load()), [ast.Constant(number)], []))
+        hit.lineno = hit.end_lineno = lines[0]
+        hit.col_offset = hit.end_col_offset = 0
+        return hit
 
 
 def _start(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _head(node: ast.stmt) -> range:
     """The lines of a simple statement, or of a compound one up to its block."""
-    inner = getattr(node, "body", None) or getattr(node, "cases", None)
-    if not isinstance(inner, list):
+    body: list[ast.stmt] = getattr(node, "body", [])
+    cases: list[Any] = getattr(node, "cases", [])
+    if not body and not cases:
         return range(_start(node), (node.end_lineno or node.lineno) + 1)
-    first = inner[0]
-    below = _start(first) if isinstance(first, ast.stmt) else first.pattern.lineno
+    below: int = _start(body[0]) if body else cases[0].pattern.lineno
     return range(_start(node), max(node.lineno + 1, below))
 
 

@@ -199,7 +199,7 @@ def _inserted(content: str, span: tuple[int, int], old: str, new: str) -> str:
     matcher = difflib.SequenceMatcher(None, keys_before, keys_after, autojunk=False)
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         out += own[i1:i2] if tag == "equal" else [with_ending(line, ending) for line in after[j1:j2]]
-    return "".join(out)
+    return "".join([line if _ends_line(line) else line + ending for line in out[:-1]] + out[-1:])
 
 
 def _ends_line(text: str) -> bool:

@@ -40,7 +40,8 @@ def old_lines(ops: Sequence[Op]) -> list[str]:
 
 def no_effect(ops: Sequence[Op]) -> bool:
     """Whether a hunk leaves the text as it is."""
-    return [op.text for op in ops if op.mark != "-"] == old_lines(ops)
+    old, new = ([(op.text, op.open_end) for op in ops if op.mark != mark] for mark in ("+", "-"))
+    return old == new
 
 
 def places_of(lines: Sequence[str], section: Section) -> tuple[Placed, ...]:

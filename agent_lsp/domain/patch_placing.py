@@ -19,8 +19,18 @@ class _Found:
     places: tuple[Placed, ...] = field(default=())
 
 
+class MisfitError(ToolError):
+    """A hunk's old lines are not in the file."""
+
+
+def fits(lines: Sequence[str], section: Section) -> bool:
+    """Whether a hunk's old lines are in the file at all; `lines` have their endings."""
+    return bool(places_of([without_ending(line) for line in lines], section))
+
+
 def place_all(lines: Sequence[str], sections: Sequence[Section], path: str) -> list[Placed]:
-    """One place for each hunk, in the patch's order. Raises ToolError where one does not fit or fits twice.
+    """One place for each hunk, in the patch's order. Raises MisfitError where one does not fit, ToolError where one
+    fits twice.
 
     `lines` are the file's, with their endings.
     """
@@ -28,7 +38,7 @@ def place_all(lines: Sequence[str], sections: Sequence[Section], path: str) -> l
     found = [_Found(section, places_of(bare, section)) for section in sections]
     for entry in found:
         if not entry.places:
-            raise ToolError(_misfit(bare, entry.section, path))
+            raise MisfitError(_misfit(bare, entry.section, path))
     sure = [entry.places[0] if len(entry.places) == 1 else None for entry in found]
     in_order = _ascending([place.start for place in sure if place])
     chosen: list[Placed] = []
@@ -55,7 +65,7 @@ def _choose(lines: Sequence[str], found: Sequence[_Found], index: int, sure: Seq
     if entry.section.ends_file:
         places = [place for place in places if place.end == len(lines)] or places
     by_heading = [place for place in places if _under_headings(lines, entry.section.headings, place)]
-    by_number = _by_number(entry.section.line, places, _drift(found, sure))
+    by_number = _by_number(entry.section.line, places, _drifts(found, sure))
     agreed = [
         place for place in places if (place in by_heading or not by_heading) and (place in by_number or not by_number)
     ]
@@ -64,25 +74,23 @@ def _choose(lines: Sequence[str], found: Sequence[_Found], index: int, sure: Seq
     return _nth_of_equal(found, index, places)
 
 
-def _by_number(line: int | None, places: Sequence[Placed], drift: int | None) -> list[Placed]:
-    """Places that the header's line number points to: exactly, or with the drift of the other hunks, or into them."""
-    if line is None:
+def _by_number(line: int | None, places: Sequence[Placed], drifts: set[int]) -> list[Placed]:
+    """The place that the header's line number names, if the other hunks' numbers are right or all wrong by one drift.
+
+    Numbers that are wrong in several ways are worth nothing.
+    """
+    if line is None or len(drifts) > 1:
         return []
-    for wanted in (line, line + drift if drift else line):
-        exact = [place for place in places if place.start + 1 == wanted]
-        if exact:
-            return exact
-    return [place for place in places if place.start + 1 <= line <= place.end]
+    return [place for place in places if place.start + 1 == line + sum(drifts)]
 
 
-def _drift(found: Sequence[_Found], sure: Sequence[Placed | None]) -> int | None:
-    """By how much all other numbers are wrong, if all are wrong by the same."""
-    drifts = {
+def _drifts(found: Sequence[_Found], sure: Sequence[Placed | None]) -> set[int]:
+    """By how much the numbers of the hunks that fit one place are wrong."""
+    return {
         place.start + 1 - entry.section.line
         for entry, place in zip(found, sure, strict=True)
         if place is not None and entry.section.line is not None
     }
-    return drifts.pop() if len(drifts) == 1 else None
 
 
 def _under_headings(lines: Sequence[str], headings: Sequence[str], place: Placed) -> bool:

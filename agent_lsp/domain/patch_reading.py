@@ -48,13 +48,17 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class FilePatch:
-    """What a patch says of one file. Names are as written; None where the patch does not say one."""
+    """What a patch says of one file. Names are as written; None where the patch does not say one.
+
+    `literal` names have none of git's prefixes.
+    """
 
     old: str | None = None
     new: str | None = None
     created: bool = False
     deleted: bool = False
     renamed: bool = False
+    literal: bool = False
     sections: tuple[Section, ...] = field(default_factory=tuple)
 
 
@@ -192,11 +196,11 @@ class _Reader:
     def _starred(self, verb: str, name: str) -> None:
         match verb:
             case "Update File":
-                self._start(FilePatch(name, name))
+                self._start(FilePatch(name, name, literal=True))
             case "Add File":
-                self._start(FilePatch(NOWHERE, name, created=True))
+                self._start(FilePatch(NOWHERE, name, created=True, literal=True))
             case "Delete File":
-                self._start(FilePatch(name, NOWHERE, deleted=True))
+                self._start(FilePatch(name, NOWHERE, deleted=True, literal=True))
             case "Move to" if self.files:
                 self._amend(new=name, renamed=True)
 

@@ -10,7 +10,7 @@ from typing import Final
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.matching import Shift, ending_at, with_ending, without_ending
 from agent_lsp.domain.patch_finding import Placed, no_effect
-from agent_lsp.domain.patch_placing import place_all
+from agent_lsp.domain.patch_placing import fits, place_all
 from agent_lsp.domain.patch_reading import NOWHERE, FilePatch, Op, Section, endings_are_deliberate, read_patch
 from agent_lsp.domain.policy import inside_root
 from agent_lsp.domain.text import split_lines
@@ -97,11 +97,15 @@ def _paths(file: FilePatch, read: Read) -> tuple[str, str]:
     if old is None or new is None:
         raise ToolError("The patch does not say which file it changes; add `--- a/PATH` and `+++ b/PATH` lines.")
     if NOWHERE in (old, new):
-        old, new = (new, new) if old == NOWHERE else (old, old)
+        side = 1 if old == NOWHERE else 0
+        name = (old, new)[side]
+        forms = [name] if file.literal else [name.removeprefix(("a/", "b/")[side]), name]
+        path = inside_root(forms[0]) if file.created and not file.deleted else _existing(forms, read)
+        return path, path
     if file.renamed:
         return _existing(_forms(old, new, 0), read), inside_root(_forms(old, new, 1)[0])
     if file.created and not file.deleted:
-        target = inside_root(_forms(new, new, 1)[0])
+        target = inside_root(_forms(old, new, 1)[0])
         return target, target
     forms = [*_forms(old, new, 0), *_forms(old, new, 1)]
     present = list(dict.fromkeys(path for path in map(inside_root, forms) if read(path) is not None))
@@ -172,23 +176,22 @@ class _Change:
 
 
 def _patched(text: str, sections: Sequence[Section], path: str) -> str:
-    """All hunks against the text as it is; if they do not fit so, each against what those before it made."""
+    """All hunks against the text as it is; those that show what others made, against what the others made of it."""
     useful = [section for section in sections if section.ops]
-    if not any(op.mark != " " for section in useful for op in section.ops):
-        if not useful:
-            return text
+    if useful and not any(op.mark != " " for section in useful for op in section.ops):
         raise ToolError(f"The patch has no added or removed lines for {path}; start them with `+` and `-`.")
-    try:
+    lines = split_lines(text)
+    late = [section for section in useful if not fits(lines, section)]
+    if not late or len(late) == len(useful):
         return _applied(text, useful, path)
-    except ToolError as error:
-        if len(useful) < 2:
-            raise
-        try:
-            for section in useful:
-                text = _applied(text, [section], path)
-        except ToolError:
-            raise error from None
-        return text
+    new_text = _applied(text, [section for section in useful if section not in late], path)
+    try:
+        for section in late:
+            new_text = _applied(new_text, [section], path)
+    except ToolError:
+        place_all(lines, late, path)
+        raise
+    return new_text
 
 
 def _applied(text: str, sections: Sequence[Section], path: str) -> str:
@@ -258,17 +261,17 @@ def _moved(line: str, shift: Shift) -> str:
 
 
 def _joined(out: list[str], text: str, changes: Sequence[_Change], count: int) -> str:
-    """The text, its last line ended as before unless the patch says otherwise; lines in between are all ended."""
-    ending = ending_at(text, 0, len(text))
-    out = [line if line != without_ending(line) else line + ending for line in out[:-1]] + out[-1:]
+    """The lines as a text. All but the last are ended; a new last line is, if the old one was or the patch says so."""
     if not out:
         return ""
-    ended = not text or text != without_ending(text)
+    ending = ending_at(text, 0, len(text))
+    *head, tail = [line if line != without_ending(line) else line + ending for line in out]
     last = changes[-1] if changes and changes[-1].end == count else None
-    if last is not None and last.new:
-        if last.new[-1].open_end:
-            ended = False
-        elif last.closes:
-            ended = True
-    bare = without_ending(out[-1])
-    return "".join(out[:-1]) + (out[-1] if ended and out[-1] != bare else bare + (ending if ended else ""))
+    ended = text != without_ending(text) or not text
+    if last is None or not last.new:
+        ended = out[-1] != without_ending(out[-1])
+    elif last.new[-1].open_end:
+        ended = False
+    elif last.closes:
+        ended = True
+    return "".join(head) + (tail if ended else without_ending(tail))

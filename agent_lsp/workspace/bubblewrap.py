@@ -16,7 +16,7 @@ from agent_lsp.workspace.home import Home
 from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.overlay import TMP
 from agent_lsp.workspace.place import Place
-from agent_lsp.workspace.session import Session, holder_argv
+from agent_lsp.workspace.session import MARK, Session, holder_argv
 from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.sockets import control_sockets
 
@@ -39,7 +39,7 @@ class BubblewrapMaker:
             copy = await Copy.make(self._trees, tree, home.path / "tree", live)
             left = await asyncio.to_thread(bring, self._trees.root, copy.folder, copy.brought)
             binds = await asyncio.to_thread(self._binds, home, copy, left)
-            env = command_env(os.environ, f"{TMP}/agent-lsp")
+            env = {**command_env(os.environ, f"{TMP}/agent-lsp"), MARK: home.path.name}
             config: dict[str, Any] = {
                 "namespaces": None,
                 "wrapped": True,
@@ -54,10 +54,9 @@ class BubblewrapMaker:
             if isinstance(error, OSError):
                 raise CandidateError(f"the copy could not be made: {error}") from error
             raise
-        top, scratch = str(self._trees.listing.top), str(home.scratch)
-        return Place(
-            SandboxKind.BUBBLEWRAP, str(self._trees.root), scratch, top, live.nested, session, copy.look, home.discard
-        )
+        root, scratch, top = str(self._trees.root), str(home.scratch), str(self._trees.listing.top)
+        mark, kind = home.path.name, SandboxKind.BUBBLEWRAP
+        return Place(kind, root, scratch, top, live.nested, mark, session, copy.look, home.discard)
 
     def _isolation(self) -> list[str]:
         network = [] if self._network else ["--unshare-net"]

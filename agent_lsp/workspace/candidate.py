@@ -15,6 +15,7 @@ from agent_lsp.workspace import git
 from agent_lsp.workspace.listing import excluded
 from agent_lsp.workspace.objects import Leaf, object_id
 from agent_lsp.workspace.place import Changes, Place
+from agent_lsp.workspace.session import kill_marked
 from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.statcache import load
 
@@ -153,7 +154,9 @@ class HeldCandidate:
 
     async def _close(self) -> None:
         try:
-            await self._session.end()
+            # bubblewrap ends before its namespace has died.
+            if not await self._session.end() or self.kind is SandboxKind.BUBBLEWRAP:
+                await asyncio.to_thread(kill_marked, self._place.mark)
         finally:
             await asyncio.to_thread(self._place.forget)
 

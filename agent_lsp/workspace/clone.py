@@ -11,7 +11,7 @@ from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
 from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.place import Place
-from agent_lsp.workspace.session import MARK, Session, holder_argv, kill_marked
+from agent_lsp.workspace.session import MARK, Session, holder_argv
 from agent_lsp.workspace.snapshot import GitTrees
 
 
@@ -42,13 +42,10 @@ class CloneMaker:
             if isinstance(error, OSError):
                 raise CandidateError(f"the copy could not be made: {error}") from error
             raise
-
-        def forget() -> None:
-            kill_marked(home.path.name)
-            home.discard()
-
         root, scratch = str(folder), str(home.scratch)
-        return Place(SandboxKind.CLONE, root, scratch, root, live.nested, session, copy.look, forget)
+        return Place(
+            SandboxKind.CLONE, root, scratch, root, live.nested, home.path.name, session, copy.look, home.discard
+        )
 
 
 def _link_ignored(root: Path, folder: Path, paths: frozenset[str]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.ports import SandboxKind
@@ -18,7 +18,7 @@ from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.masks import hidden, make_whiteouts
 from agent_lsp.workspace.objects import Manifest
 from agent_lsp.workspace.place import Changes, Place
-from agent_lsp.workspace.session import Session, holder_argv
+from agent_lsp.workspace.session import MARK, Session, holder_argv
 from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.sockets import control_sockets
 
@@ -34,12 +34,18 @@ class OverlayMaker:
     async def make(self, tree: str, live: LiveView) -> Place:
         """A place that shows `tree`. Raises CandidateError, with nothing left behind."""
         home = Home.make(self._trees.layout)
+        env = {**command_env(os.environ, f"{TMP}/agent-lsp"), MARK: home.path.name}
         lease: Lease | None = None
+        session: Session | None = None
         try:
+            # The interpreter comes up while the layers are made.
+            session = await Session.spawn(holder_argv(), env, home.path / "errors")
             lease = await self._bases.lease(tree)
             layers = await self._layers(home, lease, tree, live)
-            session = await self._start(home, layers)
+            await session.begin(self._config(home, layers, env), home.path / "errors")
         except BaseException as error:
+            if session is not None:
+                await session.end()
             if lease is not None:
                 lease.release()
             home.discard()
@@ -56,7 +62,7 @@ class OverlayMaker:
         upper = Upper(home.path / "upper", manifest)
         top = str(self._trees.listing.top)
         root, scratch = str(self._trees.root), str(home.scratch)
-        return Place(SandboxKind.OVERLAY, root, scratch, top, live.nested, session, upper.look, forget)
+        return Place(SandboxKind.OVERLAY, root, scratch, top, live.nested, home.path.name, session, upper.look, forget)
 
     async def _layers(self, home: Home, lease: Lease, tree: str, live: LiveView) -> list[str]:
         layers = [str(lease.folder), str(home.folder("masks"))]
@@ -68,9 +74,8 @@ class OverlayMaker:
         await asyncio.to_thread(_mask, self._trees.root, home.path / "masks", live)
         return layers
 
-    async def _start(self, home: Home, layers: list[str]) -> Session:
+    def _config(self, home: Home, layers: list[str], env: dict[str, str]) -> dict[str, Any]:
         in_memory = str(home.path).startswith(TMP + "/")
-        env = command_env(os.environ, f"{TMP}/agent-lsp")
         namespaces = {
             "root": str(self._trees.root),
             "layers": layers,
@@ -83,14 +88,8 @@ class OverlayMaker:
             "masked": control_sockets(),
             "network": self._network,
         }
-        config = {
-            "namespaces": namespaces,
-            "wrapped": True,
-            "root": str(self._trees.root),
-            "aliases": [],
-            "env": env,
-        }
-        return await Session.start(holder_argv(), config, env, home.path / "errors")
+        root = str(self._trees.root)
+        return {"namespaces": namespaces, "wrapped": True, "root": root, "aliases": [], "env": env}
 
 
 def _mask(root: Path, layer: Path, live: LiveView) -> None:

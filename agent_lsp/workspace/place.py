@@ -23,7 +23,8 @@ class Changes:
 class Place:
     """A candidate's folders and processes. `look` and `forget` run in a worker thread.
 
-    `top` is where the outermost ignore rules apply as commands see it; `nested` are folders of other repositories.
+    `top` is where the outermost ignore rules apply as commands see it; `nested` are folders of other repositories;
+    `mark` is in the environment of every process.
     """
 
     kind: SandboxKind
@@ -31,6 +32,7 @@ class Place:
     scratch: str
     top: str
     nested: frozenset[str]
+    mark: str
     session: Session
     look: Callable[[], Changes]
     forget: Callable[[], None]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,10 @@ from agent_lsp.workspace import process
 
 _READY_S: Final = 20.0
 _END_S: Final = 0.5
+_GONE_S: Final = 2.0
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
 MARK: Final = "AGENT_LSP_CANDIDATE"
-"""Environment variable by which processes of a candidate without namespaces are found."""
+"""Environment variable by which the processes of a candidate are found when its holder died."""
 
 
 def holder_argv() -> list[str]:
@@ -37,21 +39,30 @@ class Session:
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(
-        cls, argv: Sequence[str], config: Mapping[str, Any], env: Mapping[str, str], stderr: Path
-    ) -> "Session":
-        """Starts a holder and waits until the candidate stands. Raises CandidateError with the failing step."""
+    async def spawn(cls, argv: Sequence[str], env: Mapping[str, str], stderr: Path) -> "Session":
+        """Starts a holder that waits for its configuration. Raises CandidateError."""
         with stderr.open("wb") as errors:
             try:
                 child = await process.start_piped(argv, env=env, cwd=Path("/"), stderr=errors)
             except OSError as error:
                 raise CandidateError(f"{argv[0]} could not be started: {error.strerror}") from error
-        session = cls(child)
+        return cls(child)
+
+    async def begin(self, config: Mapping[str, Any], stderr: Path) -> None:
+        """Configures the holder and waits until the candidate stands. Raises CandidateError with the failing step."""
         try:
-            await session._begin(config, stderr)
+            await self._begin(config, stderr)
         except BaseException:
-            await session.end()
+            await self.end()
             raise
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], config: Mapping[str, Any], env: Mapping[str, str], stderr: Path
+    ) -> "Session":
+        """`spawn` and `begin` in one."""
+        session = await cls.spawn(argv, env, stderr)
+        await session.begin(config, stderr)
         return session
 
     async def _begin(self, config: Mapping[str, Any], stderr: Path) -> None:
@@ -131,8 +142,11 @@ class Session:
             raise
         return answer
 
-    async def end(self) -> None:
-        """Ends the holder and everything in it. Safe to repeat and after its death."""
+    async def end(self) -> bool:
+        """Ends the holder and everything in it. Safe to repeat and after its death.
+
+        False if the holder did not go in good order, so that what it held may still be dying.
+        """
         self._ended = True
         stdin = self._child.stdin
         if stdin is not None and not stdin.is_closing():
@@ -145,20 +159,27 @@ class Session:
             if self._reader is not None:
                 self._reader.cancel()
                 await asyncio.gather(self._reader, return_exceptions=True)
+        return self._child.returncode == 0
 
 
 def kill_marked(mark: str) -> None:
-    """Kills every process whose environment carries a candidate's mark (Linux, own user's processes)."""
-    if sys.platform != "linux":
-        return
-    wanted = f"{MARK}={mark}".encode()
+    """Kills every process whose environment carries a candidate's mark, and waits until they are gone (Linux)."""
+    end_s = time.monotonic() + _GONE_S
+    while sys.platform == "linux" and _kill_once(f"{MARK}={mark}".encode()) and time.monotonic() < end_s:
+        time.sleep(0.005)
+
+
+def _kill_once(wanted: bytes) -> bool:
+    found = False
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
                 if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    found = True
                     os.kill(int(folder.name), signal.SIGKILL)
             except OSError:
                 continue
+    return found
 
 
 def _frame(line: bytes) -> Mapping[str, Any]:

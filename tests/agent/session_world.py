@@ -24,7 +24,8 @@ from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Candidate, Clock
 from agent_lsp.domain.task import Budget, RunState
 from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
-from tests.agent.review_world import ContentGate, DiskFiles, MemoryCheckpoints, MemoryEditor, MemoryJournal
+from agent_lsp.workspace.files import DiskFiles
+from tests.agent.review_world import ContentGate, MemoryCheckpoints, MemoryEditor, MemoryJournal
 from tests.plain import PlainCandidate, PlainPool, PlainTrees, files_under
 from tests.scripted_model import ScriptedModel
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.domain.changes import Entry, FileEdit
+from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.domain.verdict import Evidence, Verdict
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
 from tests.plain import PlainPool, PlainTrees
@@ -17,16 +18,24 @@ def text(code: str) -> bytes:
     return textwrap.dedent(code).lstrip("\n").encode()
 
 
+class ApartPool(PlainPool):
+    """Says that its candidates are isolated (plain folders are, for small suites), so both sides run at once."""
+
+    kind = SandboxKind.BUBBLEWRAP
+
+
 class Project:
     """A workspace of a few files. `check` runs the gate on a change given as `path=new text` (None deletes)."""
 
-    def __init__(self, root: Path, files: Mapping[str, str], *, runner: str = "auto", **settings: Any) -> None:
+    def __init__(
+        self, root: Path, files: Mapping[str, str], *, runner: str = "auto", at_once: bool = True, **settings: Any
+    ) -> None:
         for name, code in files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text(code))
         self.trees = PlainTrees(root)
-        self.pool = PlainPool(self.trees)
+        self.pool = ApartPool(self.trees) if at_once else PlainPool(self.trees)
         options = RunnerOptions(runner=runner, **({"interpreter": sys.executable} | settings))
         self.gate = Gate(self.trees, self.pool, WorkspaceRunnerFinder(options), GateOptions(timeout_s=60.0))
 

@@ -35,9 +35,7 @@ from tests.scripted_model import Line, ScriptedModel, call, finish, results, tex
 class Talk:
     """A conversation in the execution phase, over a real folder."""
 
-    def __init__(
-        self, root: Path, *lines: Line, budget: Budget | None = None, patience: Patience | None = None
-    ) -> None:
+    def __init__(self, root: Path, *lines: Line, budget: Budget | None = None) -> None:
         (root / "a.py").write_text("x = 1\n")
         trees = PlainTrees(root)
         self.candidate = PlainCandidate(trees, trees.keep(files_under(root)))
@@ -45,7 +43,7 @@ class Talk:
         self.slept: list[float] = []
         self.told: list[str] = []
         self.journal: list[tuple[EventKind, Mapping[str, Any]]] = []
-        self.patience = patience or Patience(attempts=4, broken_streams=2)
+        self.patience = Patience(attempts=4, broken_streams=2)
         self.now_s = 0.0
         clock = Clock(time.time, lambda: self.now_s, self.sleep)
         self.desk = RunDesk(Meter(budget or Budget(), clock.monotonic), PauseSwitch(lambda: None), lambda _q, _o: None)
@@ -138,9 +136,7 @@ async def test_an_endpoint_that_says_no_for_good_is_not_asked_again(start: Start
     assert len(talk.model.requests) == 1
 
 
-async def test_a_conversation_that_is_too_long_is_asked_once_more_without_old_results(
-    start: Start, tmp_path: Path
-) -> None:
+async def test_a_conversation_too_long_is_asked_once_more_without_old_results(start: Start, tmp_path: Path) -> None:
     (tmp_path / "long.py").write_text("".join(f"line_{number} = {number}\n" for number in range(300)))
     reads = [turn(call("read_file", path="long.py", start_line=number)) for number in range(1, 7)]
     talk = start(*reads, ModelRejectedError("400 prompt is too long"), finish("ok"))
@@ -260,7 +256,9 @@ async def test_the_identical_failing_call_is_stopped_at_the_third_time(start: St
 
 
 async def test_a_failing_call_may_be_repeated_after_the_files_changed(start: Start) -> None:
-    fail = lambda: turn(call("run_command", command="exit 1"))  # noqa: E731
+    def fail() -> ModelTurn:
+        return turn(call("run_command", command="exit 1"))
+
     change = [turn(call("write_file", path="b.py", content=str(number))) for number in range(3)]
     talk = start(fail(), change[0], fail(), change[1], fail(), change[2], fail(), finish("ok"))
     assert (await talk.go()).value == "ok"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_lsp.domain.conversation import ModelTurn, Phase
+from agent_lsp.domain.conversation import ModelTurn, Phase, StopReason
+from agent_lsp.domain.errors import ModelUnavailableError, RunnerUnavailableError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Buffer
 from agent_lsp.domain.task import Budget, Usage
@@ -31,7 +32,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     yield made
     for world in worlds:
         await world.close()
-        assert all(wellformed(request) for request in world.model.requests if world.model is not None)
+        assert world.model is None or all(wellformed(request) for request in world.model.requests)
 
 
 def edit(old: str, new: str, path: str = "app.py") -> ModelTurn:
@@ -61,9 +62,9 @@ async def test_the_proposal_is_published_before_the_run_is_proposed(make: Make) 
         name for name, data in world.events if name == "proposal" or (name, data.get("state")) == ("run", "proposed")
     ]
     assert names == ["proposal", "run"]
-    assert world.told("progress")[-1] | {"message": ""} == {
-        "runId": world.told("run")[0]["runId"], "state": "proposed", "step": 1, "message": "", "percentage": 100,
-    }  # fmt: skip
+    last = world.told("progress")[-1]
+    assert (last["runId"], last["state"]) == (world.told("run")[0]["runId"], "proposed")
+    assert (last["step"], last["percentage"]) == (1, 100)
     shares = [data["percentage"] for data in world.told("progress")]
     assert shares == sorted(shares)
 
@@ -297,3 +298,79 @@ async def test_a_diagnostic_of_a_failing_test_makes_it_a_goal_test(make: Make) -
     test = "tests/test_app.py::test_value"
     await world.finished(problems=[{"path": "tests/test_app.py", "line": 4, "message": "fails", "code": test}])
     assert world.gate.calls[-1][1] == (test,)
+
+
+async def test_a_model_that_is_down_fails_the_run_with_its_reason(make: Make) -> None:
+    world = make(ScriptedModel(planning=[ModelUnavailableError("connection refused") for _ in range(3)]))
+    row = await world.finished()
+    assert (row["state"], row["message"]) == ("failed", "connection refused")
+
+
+async def test_a_refusal_in_the_middle_fails_the_run_and_shows_what_was_done(make: Make) -> None:
+    refused = turn("I will not go on.", stop=StopReason.REFUSAL)
+    model = ScriptedModel(execution=[edit("value = 0", "value = 1"), refused])
+    world = make(model)
+    row = await world.finished()
+    assert row["state"] == "failed"
+    assert "I will not go on." in row["message"]
+    data = await world.call("proposal", proposalId=row["proposalId"])
+    assert (data["verdict"]["decision"], "+value = 1" in data["diff"]) == ("proven", True)
+
+
+async def test_a_refusal_before_any_change_fails_the_run_with_the_words(make: Make) -> None:
+    refused = turn("I cannot help with that.", stop=StopReason.REFUSAL)
+    row = await make(ScriptedModel(planning=[refused])).finished()
+    assert row["state"] == "failed"
+    assert "I cannot help with that." in row["message"]
+
+
+async def test_a_call_that_fails_the_same_way_three_times_ends_the_step_with_a_reason(make: Make) -> None:
+    same = [edit("not there", "x") for _ in range(3)]
+    model = ScriptedModel(execution=same, reflection=[reflect("abort", "the file is not what I thought")])
+    world = make(model)
+    row = await world.finished()
+    assert row["state"] == "failed"
+    assert "not what I thought" in row["message"]
+    judged = texts(model.of(Phase.REFLECTION)[0])
+    assert "the identical call edit_file app.py failed 3 times" in judged
+
+
+async def test_a_step_that_was_stuck_can_be_tried_another_way(make: Make) -> None:
+    same = [edit("not there", "x") for _ in range(3)]
+    model = ScriptedModel(
+        execution=[*same, turn(call("write_file", path="app.py", content="value = 1\n")), finish()],
+        reflection=[reflect("retry", "write the file whole")],
+    )
+    row = await make(model).finished()
+    assert (row["state"], row["verdict"]) == ("proposed", "proven")
+
+
+async def test_no_plan_although_reminded_makes_the_goal_the_one_step(make: Make) -> None:
+    model = ScriptedModel(
+        planning=[turn("I would just do it."), turn("Really, just do it.")],
+        execution=[edit("value = 0", "value = 1"), finish()],
+    )
+    world = make(model)
+    row = await world.finished(goal="set the value")
+    assert (row["state"], row["steps"]) == ("proposed", 1)
+    assert world.told("plan")[0]["steps"][0]["title"] == "set the value"
+
+
+async def test_no_decision_although_reminded_tries_again_what_is_not_good(make: Make) -> None:
+    model = ScriptedModel(
+        execution=[edit("value = 0", "value = 2"), finish(), edit("value = 2", "value = 1"), finish()],
+        reflection=[turn("Hm."), turn("It is wrong.")],
+    )
+    row = await make(model).finished(tests=["tests/test_app.py::test_value"])
+    assert (row["state"], row["verdict"]) == ("proposed", "proven")
+    assert "It is wrong." in texts(model.of(Phase.EXECUTION)[2])
+
+
+async def test_tests_that_cannot_be_started_leave_the_change_undecided_with_the_reason(make: Make) -> None:
+    model = ScriptedModel(execution=[edit("value = 0", "value = 1"), finish()], reflection=[reflect("continue")])
+    world = make(model)
+    world.gate.fails = RunnerUnavailableError("no pytest here", hint="install it")
+    row = await world.finished()
+    assert (row["state"], row["verdict"]) == ("proposed", "undecided")
+    data = await world.call("proposal", proposalId=row["proposalId"])
+    assert "no pytest here" in data["verdict"]["reasons"][0]

@@ -132,6 +132,11 @@ async def cancelled_quickly(world: SessionWorld, run_id: str) -> None:
     assert not [name for name, _ in world.events if name == "message"]
 
 
+async def test_a_run_cancelled_before_it_began_is_cancelled_too(make: Make) -> None:
+    world = make(ScriptedModel())
+    await cancelled_quickly(world, await world.run())
+
+
 async def test_stop_ends_all_runs_and_closes_all_candidates(make: Make) -> None:
     model = ScriptedModel(planning=[plan("One"), plan("One")])
     world = make(model)

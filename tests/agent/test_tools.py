@@ -82,7 +82,7 @@ async def room(tmp_path: Path) -> Any:
     await made.candidate.close()
 
 
-# --- every path ----------------------------------------------------------------------------------------------------
+# --- every path --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ async def test_no_tool_takes_a_path_that_is_not_its_business(
 
 async def test_a_patch_and_a_move_do_not_leave_the_root_either(room: Workroom) -> None:
     await room.bad("move_file", path="app.py", new_path="../app.py")
-    await room.bad("apply_patch", patch="--- /dev/null\n+++ b/../evil.py\n@@ -0,0 +1 @@\n+x = 1\n")
+    await room.bad("apply_patch", patch="--- /dev/null\n+++ b/../../evil.py\n@@ -0,0 +1 @@\n+x = 1\n")
     await room.bad("run_tests", tests=["../other/test_a.py::test_x"])
     assert await room.candidate.harvest() == ()
 
 
-# --- list_files, read_file -----------------------------------------------------------------------------------------
+# --- list_files, read_file ---------------------------------------------------------------------------------------
 
 
 async def test_list_files_lists_all_a_folder_or_what_matches(room: Workroom) -> None:
@@ -161,7 +161,7 @@ async def test_a_long_file_is_cut_and_says_where_to_go_on(room: Workroom) -> Non
     assert "start_line 1501" in text
 
 
-# --- search --------------------------------------------------------------------------------------------------------
+# --- search ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["what is there", "python"])
@@ -180,14 +180,15 @@ async def test_search_finds_by_expression_path_glob_and_case(searching: Workroom
     both = await room.good("search", pattern="name", glob="*.py", ignore_case=True)
     assert both == "src/pkg/core.py:1: NAME = 'core'\nsrc/pkg/util.py:1: name = 'util'"
     assert "Nothing matches zzz" in await room.good("search", pattern="zzz")
-    assert await room.good("search", pattern="-b", path="app.py") == "Nothing matches -b." or True
+    assert (await room.good("search", pattern="- b", path="app.py")).startswith("app.py:2:")
+    assert (await room.good("search", pattern="-x", path="app.py")).startswith("Nothing matches -x.")
     assert "app.py:1:" in await room.good("search", pattern="def add", path="app.py")
 
 
 async def test_search_tells_a_pattern_that_cannot_be_read_and_a_path_that_is_not_there(searching: Workroom) -> None:
     assert "regex parse error" in await searching.bad("search", pattern="(unclosed")
     assert "There is nothing at nowhere" in await searching.bad("search", pattern="x", path="nowhere")
-    assert "min" in (await searching.bad("search", pattern="")) or True
+    assert "pattern" in await searching.bad("search", pattern="")
 
 
 async def test_search_is_bounded(searching: Workroom) -> None:
@@ -212,7 +213,7 @@ async def test_the_note_on_syntax_is_given_where_ripgrep_is_not_there(room: Work
     assert "ripgrep is not there" in await room.bad("search", pattern=r"\p{L}+")
 
 
-# --- edit_file, write_file -----------------------------------------------------------------------------------------
+# --- edit_file, write_file ---------------------------------------------------------------------------------------
 
 
 async def test_edit_file_replaces_once_and_shows_the_place(room: Workroom) -> None:
@@ -256,7 +257,7 @@ async def test_write_file_creates_with_folders_and_overwrites_in_the_files_own_f
     assert await room.content("new/deep/file.py") == b"x\n"
 
 
-# --- move_file, delete_file, apply_patch -----------------------------------------------------------------------------
+# --- move_file, delete_file, apply_patch -------------------------------------------------------------------------
 
 
 async def test_move_and_delete(room: Workroom) -> None:
@@ -303,7 +304,7 @@ async def test_a_patch_keeps_the_form_of_the_file(room: Workroom) -> None:
     assert await room.content("crlf.txt") == b"one\r\nzwei\r\n"
 
 
-# --- run_tests, run_command, ask_user --------------------------------------------------------------------------------
+# --- run_tests, run_command, ask_user ----------------------------------------------------------------------------
 
 
 async def test_run_tests_tells_failures_with_their_messages(room: Workroom) -> None:
@@ -340,7 +341,7 @@ async def test_ask_user_without_anybody_to_ask_says_to_decide(room: Workroom) ->
     assert "decide by yourself" in await room.bad("ask_user", question="Which?")
 
 
-# --- the ends of the phases --------------------------------------------------------------------------------------------
+# --- the ends of the phases --------------------------------------------------------------------------------------
 
 
 async def test_a_plan_is_read_into_the_domain_and_assessed_by_its_length(room: Workroom) -> None:

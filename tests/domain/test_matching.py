@@ -114,6 +114,7 @@ def test_a_unique_line_is_replaced_and_all_else_stays_byte_for_byte(head: list[s
 @given(st.text(alphabet="ab \n\r\t", max_size=12), st.text(alphabet="ab \n\t", min_size=1, max_size=6))
 def test_any_text_is_replaced_or_refused_and_never_breaks(content: str, old: str) -> None:
     try:
-        assert replace_text(content, old, "Z") != content
-    except ToolError as error:
-        assert error.message
+        new_content = replace_text(content, old, "Z")
+    except ToolError:
+        return
+    assert new_content != content

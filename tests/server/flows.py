@@ -1,5 +1,6 @@
 """What many tests do first: run a goal up to its proposal."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,11 @@ async def status(client: RawClient, run_id: str) -> Json:
 
 
 async def wait_state(client: RawClient, run_id: str, *states: str, timeout_s: float = 10.0) -> Json:
-    """The row of a run once it is in one of the states; asked again after each message."""
-    seen = 0
-    while (row := await status(client, run_id))["state"] not in states:
-        seen = len(client.messages)
-        await client.wait_until(lambda: len(client.messages) > seen, timeout_s)
-    return row
+    """The row of a run once it is in one of the states."""
+    async with asyncio.timeout(timeout_s):
+        while (row := await status(client, run_id))["state"] not in states:
+            await asyncio.sleep(0.02)
+        return row
 
 
 async def proposed(client: RawClient, root: Path, goal: str = "fix add", **argument: Any) -> tuple[str, str, str]:

@@ -158,22 +158,16 @@ async def test_an_editor_that_stops_reading_does_not_hold_the_server(connect: Co
     uri = client.open(root / "calc.py")
     transport = client.process.stdout._transport  # type: ignore[union-attr]
     transport.pause_reading()
-    for _ in range(3000):
-        client.ask("textDocument/codeAction", params_at(uri))
-    assert client.process.stdin is not None
-    await client.process.stdin.drain()
-    client.process.stdin.close()
-    assert await asyncio.wait_for(client.process.wait(), 10) == 1
-    transport.resume_reading()
-
-
-def params_at(uri: str) -> dict[str, object]:
-    place = {"line": 0, "character": 0}
-    return {
-        "textDocument": {"uri": uri},
-        "range": {"start": place, "end": place},
-        "context": {"diagnostics": [], "only": ["source.agent"]},
-    }
+    try:
+        for _ in range(3000):
+            client.ask("textDocument/codeLens", {"textDocument": {"uri": uri}, "padding": "x" * 300})
+        assert client.process.stdin is not None
+        async with asyncio.timeout(5):
+            await client.process.stdin.drain()
+        client.process.stdin.close()
+        await gone(client.process.pid)
+    finally:
+        transport.resume_reading()
 
 
 async def test_stray_prints_and_children_never_reach_the_protocol(connect: Connect, root: Path) -> None:

@@ -11,7 +11,12 @@ from agent_lsp.domain.errors import AgentLspError, CandidateError
 from agent_lsp.domain.ports import Command, SandboxKind
 from tests.workspace.scenes import KINDS, opened, sh
 
-FILES = {"src/a.py": "x = 1\n", "b.txt": b"caf\xe9\r\nno end", "tests/test_a.py": "def test_a(): pass\n"}
+Tree = dict[str, str | bytes]
+FILES: dict[str, str | bytes] = {
+    "src/a.py": "x = 1\n",
+    "b.txt": b"caf\xe9\r\nno end",
+    "tests/test_a.py": "def test_a(): pass\n",
+}
 
 every_kind = pytest.mark.parametrize("kind", [None, *KINDS], ids=lambda kind: kind or "plain")
 
@@ -126,7 +131,11 @@ async def test_scratch_is_seen_at_the_same_path_inside_and_outside(tmp_path: Pat
 
 @every_kind
 async def test_two_same_size_edits_within_a_second_never_run_old_code(tmp_path: Path, kind: SandboxKind | None) -> None:
-    files = {"pkg/__init__.py": "", "pkg/m.py": "VALUE = 0\n", "show.py": "import pkg.m\nprint(pkg.m.VALUE)\n"}
+    files: Tree = {
+        "pkg/__init__.py": "",
+        "pkg/m.py": "VALUE = 0\n",
+        "show.py": "import pkg.m\nprint(pkg.m.VALUE)\n",
+    }
     async with opened(tmp_path, kind, files) as candidate:
         for value in (1, 2, 1, 3):
             await candidate.write("pkg/m.py", Entry(b"VALUE = %d\n" % value))
@@ -180,7 +189,13 @@ async def test_a_path_that_may_not_be_written_is_refused_with_the_reason(
     (root / "link-out").symlink_to(tmp_path)
     (root / "link-file").symlink_to(tmp_path / "outside.txt")
     (root / "link-git").symlink_to(".git")
-    files = {**FILES, ".gitignore": "build/\n", "build/old.o": "o", ".git/HEAD": "broken", "nested/inner.py": "1"}
+    files: Tree = {
+        **FILES,
+        ".gitignore": "build/\n",
+        "build/old.o": "o",
+        ".git/HEAD": "broken",
+        "nested/inner.py": "1",
+    }
     (root / "nested/.git/refs").mkdir(parents=True)
     (root / "nested/.git/objects").mkdir()
     (root / "nested/.git/HEAD").write_text("ref: refs/heads/main\n")
@@ -208,7 +223,14 @@ async def test_a_symlink_is_kept_as_one_and_written_through(tmp_path: Path, kind
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_folders_that_become_files_and_the_other_way_are_told(tmp_path: Path, kind: SandboxKind) -> None:
-    files = {"d/one": "1", "d/two": "2", "f": "file", "move/me.py": "print('moved')\n", "again/x": "x", "again/y": "y"}
+    files: Tree = {
+        "d/one": "1",
+        "d/two": "2",
+        "f": "file",
+        "move/me.py": "print('moved')\n",
+        "again/x": "x",
+        "again/y": "y",
+    }
     async with opened(tmp_path, kind, files) as candidate:
         done = await sh(
             candidate,

@@ -122,10 +122,12 @@ async def test_nothing_outside_can_be_written_and_tmp_is_private(tmp_path: Path,
 async def test_a_daemon_dies_with_its_candidate(tmp_path: Path, kind: SandboxKind) -> None:
     word = f"daemon-{kind}-{os.getpid()}"
     async with opened(tmp_path, kind, {"a": ""}) as candidate:
-        code = "import sys, time; open(sys.argv[2], 'w').close(); time.sleep(300)"
         up = Path(candidate.scratch, "up")
-        script = f"setsid setsid {sys.executable} -c '{code}' {word} {up} >/dev/null 2>&1 & while [ ! -e {up} ]; do sleep 0.02; done"
-        assert (await sh(candidate, script)).exit_status == 0
+        daemon = Path(candidate.scratch, "daemon.py")
+        daemon.write_text("import sys, time\nopen(sys.argv[1], 'w').close()\ntime.sleep(300)\n")
+        start = f"setsid setsid {sys.executable} {daemon} {up} {word} > /dev/null 2>&1 &"
+        done = await sh(candidate, f"{start} while [ ! -e {up} ]; do sleep 0.02; done")
+        assert done.exit_status == 0
         assert alive(word)
         await candidate.close()
         assert not alive(word)
@@ -207,7 +209,7 @@ asyncio.run(main())
 
 @each_kind
 async def test_a_candidate_shows_its_own_tree_whatever_the_live_files_are(tmp_path: Path, kind: SandboxKind) -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         "same": "1",
         "src/old.py": "old",
         "src/gone.py": "x",
@@ -261,7 +263,7 @@ async def test_checkouts_are_reused_and_brought_along_without_growing_in_number(
 
 @each_isolated
 async def test_ignored_folders_are_there_to_read_and_their_live_files_stay(tmp_path: Path, kind: SandboxKind) -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         ".gitignore": "build/\ndata/\n",
         "build/lib/x.so": "so",
         "data/big.bin": "data",

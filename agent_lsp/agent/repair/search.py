@@ -19,6 +19,12 @@ from agent_lsp.domain.ports import Clock, SuiteRequest, SuiteRunner
 from agent_lsp.domain.text import decode
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport
 
+_TRIES_FOR_BETTER = 10
+"""Tries after a first edit that the gate accepts without calling it proven."""
+
+_SLOWDOWN = 3.0
+"""How much slower than the last runs one may be before it is taken to hang: other work may slow the machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class RepairOptions:
@@ -80,6 +86,8 @@ class Search:
     kept: dict[str, tuple[Entry, Entry]] = field(default_factory=dict)
     hanging: set[tuple[str, int]] = field(default_factory=set)
     postponed: list[SmallEdit] = field(default_factory=list)
+    limit: int = 0
+    pace_s: float = 0.0
 
     async def mend(self, tests: tuple[CaseId, ...]) -> Winner | None:
         """The first edit that makes all these tests pass and is proven; else the first that the gate accepts."""
@@ -89,8 +97,9 @@ class Search:
         self.postponed.clear()
         seen = self.ledger.seen.setdefault(tests, set())
         queue, total = await asyncio.to_thread(self._queue, tests, texts, seen)
+        self.limit = min(self.options.tries, self.ledger.tries + total)
         second: tuple[SmallEdit, Winner] | None = None
-        while not self._spent():
+        while not self._spent() and (second is None or self.ledger.tries < self.limit):
             edit = await asyncio.to_thread(self._next, queue)
             if edit is None:
                 self.ledger.exhausted = True
@@ -98,12 +107,13 @@ class Search:
             if self.task.desk is not None:
                 await self.task.desk.pause_point()
                 self.task.desk.check_budget()
-            winner = await self._try(edit, texts[edit.path], tests, total)
+            winner = await self._try(edit, texts[edit.path], tests)
             if winner is None:
                 continue
             if winner.evidence.verdict.decision is Decision.PROVEN:
                 return winner
             second = second or (edit, winner)
+            self.limit = min(self.limit, self.ledger.tries + _TRIES_FOR_BETTER)
         if second is None:
             return None
         edit, winner = second
@@ -144,11 +154,12 @@ class Search:
             found[path] = decoded.text
         return found
 
-    async def _try(self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...], total: int) -> Winner | None:
+    async def _try(self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...]) -> Winner | None:
         started = self.clock.monotonic()
         old, new = edit.shown(text)
-        limit = min(self.options.tries, self.ledger.tries + total)
-        message = f"Try {self.ledger.tries + 1} of at most {limit}: {edit.path}:{edit.line}, {edit.template}: {new}"
+        message = (
+            f"Try {self.ledger.tries + 1} of at most {self.limit}: {edit.path}:{edit.line}, {edit.template}: {new}"
+        )
         self.task.tell(message, self._percentage())
         before = await self.task.candidate.read(edit.path)
         kept_before = self.kept.get(edit.path)
@@ -202,17 +213,21 @@ class Search:
         return not broken or _all_pass(await self._run(broken, limit_s, fail_fast=True), broken)
 
     async def _run(self, tests: Sequence[str], timeout_s: float, *, fail_fast: bool) -> SuiteReport | None:
-        """None where the edit keeps the tests from starting at all.
+        """None where the edit keeps the tests from starting at all. The time is longer where the runs became slow.
 
         Edited files are watched, since a watched file is compiled from its source: two edits of one size within a
         second would else run the same byte-code.
         """
+        limit_s = max(timeout_s, _SLOWDOWN * self.pace_s)
         try:
-            return await self.runner.run(
-                self.task.candidate, SuiteRequest(tuple(tests), tuple(self.kept), timeout_s, fail_fast)
+            report = await self.runner.run(
+                self.task.candidate, SuiteRequest(tuple(tests), tuple(self.kept), limit_s, fail_fast)
             )
         except RunnerUnavailableError:
             return None
+        if not report.timed_out:
+            self.pace_s = max(report.duration_s, self.pace_s / 2)
+        return report
 
     async def _keep(self, edit: SmallEdit, text: str) -> None:
         """Writes the edit into the candidate and into the change."""

@@ -99,7 +99,8 @@ def _walk(node: Any) -> Iterable[CaseResult]:
             yield from _walk(child)
         elif isinstance(child, TestCase):
             yield _case(child)
-    for suite in node.testsuites() if isinstance(node, TestSuite) else ():
+    nested: Any = getattr(node, "testsuites", tuple)
+    for suite in nested():
         yield from _walk(suite)
 
 

@@ -45,7 +45,8 @@ class WorkspaceRunnerFinder:
         if options.runner == "command" or (options.runner == "auto" and options.command):
             if not options.command:
                 raise RunnerUnavailableError(
-                    "tests.runner is `command` and tests.command is empty", hint="Set tests.command, with {junit} in it."
+                    "tests.runner is `command` and tests.command is empty",
+                    hint="Set tests.command, with {junit} in it.",
                 )
             return CommandRunner(options.command, options.timeout_s)
         found = await find_interpreter(candidate, options.interpreter)

@@ -36,11 +36,10 @@ class Launch:
 
 async def existing(candidate: Candidate, tests: Sequence[str]) -> list[str]:
     """The files and folders of the asked ids that are there, each once."""
-    found = []
-    for path in dict.fromkeys(test.partition("::")[0] for test in tests):
-        if path in ("", ".") or await candidate.read(path) is not None or await candidate.paths(path):
-            found.append(path or ".")
-    return found
+    paths = dict.fromkeys(test.partition("::")[0] or "." for test in tests)
+    return [
+        path for path in paths if path == "." or await candidate.read(path) is not None or await candidate.paths(path)
+    ]
 
 
 async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_case: OnCase | None) -> SuiteReport:

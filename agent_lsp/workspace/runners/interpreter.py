@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from agent_lsp.domain.errors import CandidateError, ConfigError
@@ -105,9 +106,9 @@ def _with_notes(found: Interpreter, notes: list[str]) -> Interpreter:
 
 async def _places(candidate: Candidate, setting: str | None) -> list[Interpreter]:
     if setting:
-        path = os.path.expanduser(setting)
+        path = str(Path(setting).expanduser())
         inside = "/" in path and not path.startswith("/")
-        return [Interpreter(path.removeprefix("./"), "setting tests.interpreter", inside)]
+        return [Interpreter(path, "setting tests.interpreter", inside)]
     places = [
         await _environment(candidate, name, f"the workspace's {name}")
         for name in dict.fromkeys([".venv", "venv", *await _hints(candidate)])

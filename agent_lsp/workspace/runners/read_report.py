@@ -69,7 +69,6 @@ class Trace:
 class Records:
     """The records of one run, sorted out."""
 
-    framework: str = ""
     cases: dict[CaseId, CaseResult] = field(default_factory=dict)
     collected: int = 0
     ended: int = 0
@@ -84,34 +83,42 @@ class Records:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Takes one record; unknown kinds are passed over."""
-        match record.get("kind"):
-            case "start":
-                self.started = True
-            case "framework":
-                self.framework = f"{record['name']} {record['version']}"
-            case "collected":
-                self.collected += len(record["ids"])
-                self.not_found += record["not_found"]
-            case "uncollected" if record["outcome"] == "failed":
-                self.errors[record["id"]] = record["message"]
-            case "begin":
-                self.current = record["id"]
-                self.trace.outside.update(record["hits"])
-            case "end":
-                self._end(record)
-            case "loaded":
-                self.loaded.append(LoadedFile(record["module"], record["path"], record["sha256"]))
-            case "statements":
-                self.trace.add_statements(record)
-            case "touched":
-                self.touched = frozenset(record["paths"])
-            case "dependents":
-                self.trace.dependents = record["files"]
-                self.trace.outside.update(record["hits"])
-            case "finish":
-                self.marker = record
+        take = getattr(self, f"_take_{record['kind']}", None)
+        if take is not None:
+            take(record)
 
-    def _end(self, record: Mapping[str, Any]) -> None:
+    def _take_start(self, _record: Mapping[str, Any]) -> None:
+        self.started = True
+
+    def _take_collected(self, record: Mapping[str, Any]) -> None:
+        self.collected += len(record["ids"])
+        self.not_found += record["not_found"]
+
+    def _take_uncollected(self, record: Mapping[str, Any]) -> None:
+        if record["outcome"] == "failed":
+            self.errors[record["id"]] = record["message"]
+
+    def _take_begin(self, record: Mapping[str, Any]) -> None:
+        self.current = record["id"]
+        self.trace.outside.update(record["hits"])
+
+    def _take_loaded(self, record: Mapping[str, Any]) -> None:
+        self.loaded.append(LoadedFile(record["module"], record["path"], record["sha256"]))
+
+    def _take_statements(self, record: Mapping[str, Any]) -> None:
+        self.trace.add_statements(record)
+
+    def _take_touched(self, record: Mapping[str, Any]) -> None:
+        self.touched = frozenset(record["paths"])
+
+    def _take_dependents(self, record: Mapping[str, Any]) -> None:
+        self.trace.dependents = record["files"]
+        self.trace.outside.update(record["hits"])
+
+    def _take_finish(self, record: Mapping[str, Any]) -> None:
+        self.marker = record
+
+    def _take_end(self, record: Mapping[str, Any]) -> None:
         case = CaseResult(
             record["id"],
             Outcome(record["outcome"]),

@@ -15,15 +15,23 @@ from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.domain.changes import FileEdit, unified_diff
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.plan import Assessment, Plan, Step
-from agent_lsp.domain.ports import Clock
+from agent_lsp.domain.ports import Candidate, Clock, SuiteRunner
 from agent_lsp.domain.task import Goal
-from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
+from agent_lsp.workspace.runners.interpreter import Interpreter
+from agent_lsp.workspace.runners.pytest_runner import PytestRunner
 from tests.plain import PlainCandidate, PlainPool, PlainTrees
 
 CLOCK = Clock(time.time, time.monotonic, asyncio.sleep)
 
 
-FINDER = WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable))
+class OwnPytest:
+    """Finds the pytest that runs this very test, without asking it each time."""
+
+    async def find(self, candidate: Candidate) -> SuiteRunner:
+        return PytestRunner(Interpreter(sys.executable, "the test", pytest="here"))
+
+
+FINDER = OwnPytest()
 
 
 @dataclass
@@ -32,6 +40,7 @@ class Bench:
 
     root: Path
     options: RepairOptions = field(default_factory=RepairOptions)
+    clock: Clock = CLOCK
     told: list[tuple[str, float | None]] = field(default_factory=list)
     tries: list[Mapping[str, Any]] = field(default_factory=list)
     changes: tuple[FileEdit, ...] = ()
@@ -57,7 +66,7 @@ class Bench:
         pool = PlainPool(trees)
         gate = Gate(trees, pool, FINDER, GateOptions(timeout_s=60.0))
         self.candidate: PlainCandidate = await pool.open(self.tree)
-        engines = embedded(FINDER, gate, CLOCK, self.options)(goal)
+        engines = embedded(FINDER, gate, self.clock, self.options)(goal)
         assert engines is not None, "the goal is not served"
         plan = Plan(Assessment.SIMPLE, (Step("Make the failing tests pass"),))
         task = StepTask(goal, plan, 0, self.candidate, self.tree, "", self._tell, self._journal)

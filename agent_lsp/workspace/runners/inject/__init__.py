@@ -1,1 +1,1 @@
-"""Files that are copied beside a workspace's tests and run in its own interpreter: Python 3.8, standard library, pytest."""
+"""What is copied beside a workspace's tests and runs in its own Python: 3.8 or newer, standard library, pytest."""

@@ -4,6 +4,9 @@ Runs under the workspace's interpreter (Python 3.8 or newer, standard library on
 Code under test lives in the same process and could tamper with all of this: the reader checks what can be checked.
 """
 
+# Strings for paths: pathlib is not to be loaded into the process of the tests before they load it.
+# ruff: noqa: PTH100, PTH109, PTH110, PTH113, PTH118, PTH119, PTH120, PTH123
+
 from __future__ import annotations
 
 import builtins

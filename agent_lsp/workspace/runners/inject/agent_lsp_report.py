@@ -15,7 +15,7 @@ RECORDER: Recorder = None
 
 _PHASES: list[Any] = []
 
-_OFF = {
+_OFF: dict[str, Any] = {
     "no_cov": True,
     "numprocesses": None,
     "dist": "no",

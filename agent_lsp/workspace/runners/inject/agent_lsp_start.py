@@ -4,6 +4,9 @@ The folder of this file never stays on `sys.path`, and the environment is left a
 see nothing of it. Only this file writes the report's end marker, after the test framework has come to its own end.
 """
 
+# Strings for paths: pathlib is not to be loaded into the process of the tests before they load it.
+# ruff: noqa: PTH109, PTH123
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,9 @@
 Runs under the workspace's interpreter (Python 3.8 or newer, standard library only).
 """
 
+# Strings for paths: pathlib is not to be loaded into the process of the tests before they load it.
+# ruff: noqa: PTH110, PTH118, PTH119, PTH120
+
 from __future__ import annotations
 
 import importlib
@@ -11,7 +14,8 @@ import sys
 import time
 import traceback
 import unittest
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from agent_lsp_record import Recorder, answers, shorten  # type: ignore[import-not-found]
 
@@ -77,9 +81,9 @@ def _load(root: str, path: str) -> list[Any]:
         module = importlib.import_module(name)
     except unittest.SkipTest:
         return []
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  (any file of the workspace may fail in any way)
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            error = ImportError("importing it ended the process: %r" % error)
+            error = ImportError(f"importing it ended the process: {error!r}")
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         RECORDER.report.write("uncollected", id=path, outcome="failed", message=shorten(text))
         return []
@@ -172,7 +176,7 @@ class _Result(unittest.TestResult):
 
     def _group(self, test: Any) -> str:
         kind = type(test)
-        marks = ("(%s.%s)" % (kind.__module__, kind.__qualname__), "(%s)" % kind.__module__)
+        marks = (f"({kind.__module__}.{kind.__qualname__})", f"({kind.__module__})")
         return next((text for name, text in self._groups.items() if name.endswith(marks)), "")
 
     def _skipped(self, test: Any) -> bool:

@@ -1,0 +1,61 @@
+"""Owns the moment in which a plan waits for its person."""
+
+import asyncio
+from dataclasses import dataclass
+
+from agent_lsp.agent.run import Run
+from agent_lsp.domain.errors import RefusedError
+from agent_lsp.domain.plan import Plan
+from agent_lsp.domain.task import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The person takes the plan, as edited."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The person does not; with feedback another plan is made."""
+
+    feedback: str
+
+
+class Approval:
+    """One run's approval: the loop waits, the session decides."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._decision: asyncio.Future[Approved | Rejected] | None = None
+
+    async def wait(self) -> Approved | Rejected:
+        """Waits, however long it takes, for the person's decision on the plan."""
+        run = self._run
+        self._decision = asyncio.get_running_loop().create_future()
+        run.desk.meter.hold()
+        run.move(RunState.AWAITING_APPROVAL, "the plan waits for approval")
+        try:
+            return await self._decision
+        finally:
+            self._decision = None
+            run.desk.meter.go_on()
+
+    def decide(self, decision: Approved | Rejected) -> None:
+        """Approves or rejects the plan. Raises RefusedError if none waits for it."""
+        run = self._run
+        if self._decision is None or self._decision.done():
+            raise RefusedError(
+                f"run {run.id} is {run.state.value}; no plan waits for approval",
+                hint='Start a run with mode "plan" to approve its plan first.',
+            )
+        self._decision.set_result(decision)
+        match decision:
+            case Approved(plan):
+                run.plan = plan
+                run.move(RunState.EXECUTING, "the plan is approved")
+            case Rejected(""):
+                run.move(RunState.DISCARDED, "the plan was rejected")
+            case Rejected():
+                run.move(RunState.PLANNING, "the plan was rejected; making another one")

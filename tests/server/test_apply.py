@@ -1,0 +1,153 @@
+"""Edits of open documents: editors lie about success, so only the text counts."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import Connect
+from tests.server.flows import calls, proposed
+from tests.server.raw_client import NEOVIM, VSCODE, Json, RawClient, RpcError, Silence, with_capabilities
+
+
+async def apply(client: RawClient, root: Path) -> tuple[Json, str]:
+    uri, _, proposal_id = await proposed(client, root)
+    return await client.command("agent.apply", {"proposalId": proposal_id}), uri
+
+
+async def edit_answer(client: RawClient, timeout_s: float = 15) -> Json:
+    """What the edge answered the runtime."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        found = await calls(client, "edit")
+        if found:
+            answer: Json = found[0]["answer"]
+            return answer
+    raise AssertionError("no edit was answered")
+
+
+@pytest.mark.parametrize("profile", [VSCODE, NEOVIM], ids=["vscode", "neovim"])
+async def test_an_edit_is_versioned_and_minimal(connect: Connect, root: Path, profile: Json) -> None:
+    client = await connect(profile)
+    answer, uri = await apply(client, root)
+    assert answer["applied"] is True
+    (params,) = client.heard("workspace/applyEdit")
+    (change,) = params["edit"]["documentChanges"]
+    assert change["textDocument"] == {"uri": uri, "version": 1}
+    assert [edit["newText"] for edit in change["edits"]] == ["+"]
+
+
+async def test_a_client_without_document_changes_gets_plain_changes(connect: Connect, root: Path) -> None:
+    client = await connect(with_capabilities(VSCODE, workspace__workspaceEdit={}))
+    answer, uri = await apply(client, root)
+    assert answer["applied"] is True
+    assert list(client.heard("workspace/applyEdit")[0]["edit"]) == ["changes"]
+    assert "a + b" in client.buffers[uri].text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+async def test_astral_characters_before_the_edit_are_counted_in_the_clients_units(
+    connect: Connect, root: Path, encoding: str
+) -> None:
+    client = await connect(with_capabilities(VSCODE, general__positionEncodings=[encoding]))
+    client.open(root / "calc.py", "def add(a, b):\r\n    '😀é'; return a - b  # 😀")
+    answer, uri = await apply(client, root)
+    assert answer["applied"] is True
+    assert client.buffers[uri].text == "def add(a, b):\r\n    '😀é'; return a + b  # 😀"
+
+
+async def test_a_lying_editor_is_found_out(client: RawClient, root: Path) -> None:
+    client.handlers["workspace/applyEdit"] = lambda _: {"applied": True}
+    await apply(client, root)
+    answer = await edit_answer(client)
+    assert answer["applied"] is False
+    assert "the text did not change" in answer["reason"]
+    assert "a - b" in answer["text"]
+
+
+async def test_an_editor_that_reports_late_is_believed(client: RawClient, root: Path) -> None:
+    late: list[Any] = []
+    client.handlers["workspace/applyEdit"] = lambda params: late.append(params) or {"applied": True}
+    _, _, proposal_id = await proposed(client, root)
+    _, applying = client.ask(
+        "workspace/executeCommand", {"command": "agent.apply", "arguments": [{"proposalId": proposal_id}]}
+    )
+    await client.wait_until(lambda: late)
+    await client.command("agent.status")
+    client.apply_edit(late[0])
+    assert (await applying)["applied"] is True
+
+
+async def test_a_refusal_with_the_text_changed_all_the_same_is_an_edit(client: RawClient, root: Path) -> None:
+    def apply_and_deny(params: Json) -> Json:
+        client.apply_edit(params)
+        return {"applied": False}
+
+    client.handlers["workspace/applyEdit"] = apply_and_deny
+    answer, _ = await apply(client, root)
+    assert answer["applied"] is True
+
+
+async def test_a_refusing_editor_is_told_with_its_reason(client: RawClient, root: Path) -> None:
+    client.handlers["workspace/applyEdit"] = lambda _: {"applied": False, "failureReason": "read-only"}
+    answer, _ = await apply(client, root)
+    assert answer["applied"] is False
+    assert "read-only" in answer["reason"]
+
+
+async def test_an_editor_that_answers_with_an_error_is_a_refusal(client: RawClient, root: Path) -> None:
+    def error(_: Any) -> Any:
+        raise RpcError({"code": -32603, "message": "eglot says no"})
+
+    client.handlers["workspace/applyEdit"] = error
+    answer, _ = await apply(client, root)
+    assert answer["applied"] is False
+    assert "eglot says no" in answer["reason"]
+
+
+async def test_an_editor_that_never_answers_does_not_hold_the_command(client: RawClient, root: Path) -> None:
+    def silence(_: Any) -> Any:
+        raise Silence
+
+    client.handlers["workspace/applyEdit"] = silence
+    began = time.monotonic()
+    answer, uri = await apply(client, root)
+    assert (answer["applied"], answer["pending"]) == (False, True)
+    assert time.monotonic() - began < 5
+    assert await client.lenses(uri)
+    answer = await edit_answer(client)
+    assert "did not answer" in answer["reason"]
+
+
+async def test_an_editor_that_cannot_apply_edits_is_not_asked(connect: Connect, root: Path) -> None:
+    client = await connect(with_capabilities(VSCODE, workspace__applyEdit=False))
+    answer, _ = await apply(client, root)
+    assert answer["applied"] is False
+    assert not client.heard("workspace/applyEdit")
+
+
+async def test_another_text_after_the_edit_is_not_called_applied(client: RawClient, root: Path) -> None:
+    def apply_and_type(params: Json) -> Json:
+        (change,) = params["edit"]["documentChanges"]
+        uri = change["textDocument"]["uri"]
+        client.buffers[uri].apply(change["edits"])
+        client.buffers[uri].text += "# typed\n"
+        client.changed(uri, [{"text": client.buffers[uri].text}])
+        return {"applied": True}
+
+    client.handlers["workspace/applyEdit"] = apply_and_type
+    await apply(client, root)
+    answer = await edit_answer(client)
+    assert answer["applied"] is False
+    assert "another text" in answer["reason"]
+    assert answer["text"].endswith("# typed\n")
+
+
+async def test_a_reopened_document_with_the_same_version_is_sent_again(client: RawClient, root: Path) -> None:
+    uri, _, _ = await proposed(client, root)
+    client.shut(uri)
+    client.open(root / "calc.py", "def add(a, b):\n    return 0 + a - b\n")
+    _, _, proposal_id = await proposed(client, root)
+    proposal = await client.command("agent.proposal", {"proposalId": proposal_id})
+    assert proposal["files"][0]["hunks"][0]["oldText"] == "    return 0 + a - b\n"
