@@ -31,12 +31,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """One request as the brain sees it. `number` counts from 0."""
+    """One request as the brain sees it. `number` counts from 0, `connection` is the client's port."""
 
     number: int
     path: str
     headers: Mapping[str, str]
     body: Json
+    connection: int = 0
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -413,7 +414,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "not JSON"}})
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = self.server.owner.record(self.path, headers, body)
+        request = self.server.owner.record(self.path, headers, body, int(self.client_address[1]))
         try:
             self._answer(request, self.server.owner.think(request))
         except (BrokenPipeError, ConnectionResetError):
@@ -610,10 +611,10 @@ class AnthropicServer:
 
     # --- for the handler ---
 
-    def record(self, path: str, headers: Mapping[str, str], body: Json) -> ParsedRequest:
+    def record(self, path: str, headers: Mapping[str, str], body: Json, connection: int = 0) -> ParsedRequest:
         """Keeps a request and numbers it."""
         with self._arrived:
-            request = ParsedRequest(len(self.requests), path, headers, body)
+            request = ParsedRequest(len(self.requests), path, headers, body, connection)
             self.requests.append(request)
             if self._log is not None:
                 with self._log.open("a", encoding="utf-8") as log:

@@ -14,6 +14,7 @@ from agent_lsp.app.runtime import Runtime, open_runtime
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.link.editor import LinkEditor
 from agent_lsp.link.peer import LINE_LIMIT_BYTES, Handler, Peer
+from agent_lsp.workspace.process import die_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def serve_runtime(root: Path) -> int:
     if not root.is_dir():
         print(f"agent-lsp runtime: {root} is not a folder", file=sys.stderr)
         return 2
+    die_with_parent()
     incoming, outgoing = _keep_the_pipe()
     try:
         asyncio.run(_serve(root, incoming, outgoing))

@@ -5,6 +5,7 @@ with the budget in view. Nothing of it leaves this folder, errors included.
 """
 
 import asyncio
+import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL: Final = "https://api.anthropic.com"
 _CONNECT_S: Final = 10.0
+_DRAIN_S: Final = 0.25
 _KEPT_TURNS: Final = 1000
 
 
@@ -150,7 +152,9 @@ class AnthropicModel:
     async def _read(
         self, stream: "anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]", assembly: Assembly
     ) -> None:
-        """Takes events until the message's own end; what follows it is not waited for."""
+        """Takes events until the message's own end, then the rest of the body so that the connection can serve again."""
+        import httpx2
+
         events = stream.raw_events(stream.response)
         while not assembly.finished:
             try:
@@ -162,6 +166,10 @@ class AnthropicModel:
             if event is None:
                 return
             self._take(event, assembly)
+        with contextlib.suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(_DRAIN_S):
+                while await anext(events, None) is not None:
+                    pass
 
     def _take(self, event: "ServerSentEvent", assembly: Assembly) -> None:
         if event.event == "ping" or not event.data:

@@ -316,6 +316,14 @@ async def test_a_model_that_refuses_forced_tools_is_asked_without_force_from_the
     await model.close()
 
 
+async def test_answers_in_turn_share_one_connection(server: AnthropicServer) -> None:
+    model = model_at(server)
+    for _ in range(3):
+        await model.respond(request(), quiet)
+    assert len({sent.connection for sent in server.requests}) == 1
+    await model.close()
+
+
 async def test_two_requests_of_one_model_run_side_by_side(server: AnthropicServer) -> None:
     server.brain = lambda asked: scripted.drip(scripted.say(asked.text[-1] * 8, piece_size=1), 0.02)
     model = model_at(server)
