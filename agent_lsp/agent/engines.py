@@ -81,12 +81,17 @@ class StepTask:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """How a step ended. `reason` says why it was not finished; `goal_tests` are tests that the engine worked for."""
+    """How a step ended. `reason` says why it was not finished; `goal_tests` are tests that the engine worked for.
+
+    `evidence` is what the gate said already of exactly what is in the candidate now, for these goal tests: an
+    engine that asked the gate itself spares the loop from asking again.
+    """
 
     summary: str
     finished: bool
     reason: str = ""
     goal_tests: tuple[CaseId, ...] = ()
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,21 @@ class Loop:
             self._summaries[index] = outcome.summary
         self._goal_tests = tuple(dict.fromkeys((*_goal_tests(run), *outcome.goal_tests)))
         edits = await self.workshop.candidate.harvest()
+        await self._take_evidence(edits, outcome.evidence)
         return Work(outcome, edits, await self._evidence(edits))
+
+    async def _take_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence | None) -> None:
+        """Takes an engine's evidence if it is about exactly this tree."""
+        if evidence is None or not edits:
+            return
+        tree = await self._world.trees.write(self.workshop.base.tree, edits)
+        if evidence.verdict.candidate == tree:
+            self._keep_evidence(edits, evidence)
+
+    def _keep_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence) -> None:
+        self._validated = (edits, self._goal_tests, evidence)
+        self._run.verdict = evidence.verdict.decision.value
+        self._run.record(EventKind.VALIDATION, {"verdict": evidence.verdict.to_json()})
 
     async def _evidence(self, edits: tuple[FileEdit, ...]) -> Evidence | None:
         """The gate's verdict on the whole change so far; asked for only if it is another than the last one."""
@@ -232,9 +246,7 @@ class Loop:
         except RunnerUnavailableError as error:
             reason = f"The tests could not be started: {error.message} {error.hint}".strip()
             evidence = Evidence(Verdict(Decision.UNDECIDED, reasons=(reason,)))
-        self._validated = (edits, self._goal_tests, evidence)
-        run.verdict = evidence.verdict.decision.value
-        run.record(EventKind.VALIDATION, {"verdict": evidence.verdict.to_json()})
+        self._keep_evidence(edits, evidence)
         return evidence
 
     async def _after(self, index: int, work: Work) -> Again | Stop:

@@ -118,7 +118,7 @@ def _environment(case: _Case) -> Ruling | None:
         return Decision.UNDECIDED, [_nothing(case, "No test was collected, so nothing was tested")]
     if after.ran == 0 and errors and not goals:
         return Decision.UNDECIDED, [f"{name_tests(errors)} cannot be collected with or without the change."]
-    if after.ran == 0 and not after.collection_errors:
+    if after.ran == before.ran == 0 and not after.collection_errors:
         return Decision.UNDECIDED, [_nothing(case, "No test ran: all that were collected are skipped")]
     return None
 

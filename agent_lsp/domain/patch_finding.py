@@ -49,11 +49,11 @@ def places_of(lines: Sequence[str], section: Section) -> tuple[Placed, ...]:
     readings = [ops for ops in _readings(section.ops) if any(line.strip() for line in old_lines(ops))]
     if not readings:
         return ()
-    for key in (as_is, _without_end_blanks):
-        keyed = [key(line) for line in lines]
+    for exact in (True, False):
+        keyed = lines if exact else [line.rstrip(" \t") for line in lines]
         for ops in readings:
             wanted = old_lines(ops)
-            starts = where_same(keyed, [key(line) for line in wanted])
+            starts = where_same(keyed, wanted if exact else [line.rstrip(" \t") for line in wanted])
             if starts:
                 return tuple(Placed(ops, tuple(range(at, at + len(wanted))), as_is) for at in starts)
     for ops in readings:
@@ -89,14 +89,19 @@ def as_is(line: str) -> str:
     return line
 
 
-def _without_end_blanks(line: str) -> str:
-    return line.rstrip(" \t")
-
-
 def where_same(lines: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Where `wanted` stands in `lines`."""
-    size, block = len(wanted), list(wanted)
-    return [at for at in range(len(lines) - size + 1) if lines[at] == block[0] and list(lines[at : at + size]) == block]
+    starts: list[int] = []
+    block, at, last = list(wanted), 0, len(lines) - len(wanted) + 1
+    while at < last:
+        try:
+            at = lines.index(block[0], at, last)
+        except ValueError:
+            break
+        if list(lines[at : at + len(block)]) == block:
+            starts.append(at)
+        at += 1
+    return starts
 
 
 def _indented(lines: Sequence[str], ops: Ops) -> Iterator[Placed]:

@@ -1,6 +1,6 @@
 """Owns where the hunks of a patch go in a file: by their old lines alone, hints only choose between equal places."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -24,8 +24,8 @@ class MisfitError(ToolError):
 
 
 def fits(lines: Sequence[str], section: Section) -> bool:
-    """Whether a hunk's old lines are in the file at all; `lines` have their endings."""
-    return bool(places_of([without_ending(line) for line in lines], section))
+    """Whether a hunk's old lines are in the file at all; `lines` are without endings."""
+    return bool(places_of(lines, section))
 
 
 def place_all(lines: Sequence[str], sections: Sequence[Section], path: str) -> list[Placed]:
@@ -160,14 +160,14 @@ def _misfit(lines: Sequence[str], section: Section, path: str) -> str:
     close = nearest(lines, wanted)
     if close is None:
         return f"{head}: nothing in the file resembles its lines. {tail}"
-    parts = [f"{head}.", *_first_difference(lines, wanted, close.start)]
+    parts = [f"{head}.", _difference(lines, wanted)]
     parts += ["The nearest lines are:", numbered(lines, close.start - 1, close.end + 1), tail]
     return "\n".join(parts)
 
 
-def _first_difference(lines: Sequence[str], wanted: Sequence[str], start: int) -> Iterator[str]:
-    for offset, line in enumerate(wanted):
-        at = start + offset
-        if at < len(lines) and lines[at].rstrip() != line.rstrip():
-            yield f"The patch expects {line.rstrip()!r} where line {at + 1} is {lines[at].rstrip()!r}."
-            return
+def _difference(lines: Sequence[str], wanted: Sequence[str]) -> str:
+    words = {line.strip() for line in lines}
+    for line in wanted:
+        if line.strip() and line.strip() not in words:
+            return f"This line of it is nowhere in the file: {line.rstrip()!r}."
+    return "Each of its lines is in the file, but not together and in this order."

@@ -256,8 +256,10 @@ class _Reader:
 
     def _signature(self) -> bool:
         """git format-patch ends a mail with `-- ` and its version."""
+        if self._lines[self._at] not in ("-- ", "--"):
+            return False
         rest = [line for line in self._lines[self._at + 1 :] if line.strip()]
-        return self._lines[self._at] in ("-- ", "--") and len(rest) <= 1 and all(re.match(r"\d+\.\d", r) for r in rest)
+        return len(rest) <= 1 and all(re.match(r"\d+\.\d", line) for line in rest)
 
     def _names_next_file(self) -> bool:
         """`---` with `+++` below it: removed and added comments look alike, so a `@@` or equal names must follow."""

@@ -181,7 +181,8 @@ def _patched(text: str, sections: Sequence[Section], path: str) -> str:
     if useful and not any(op.mark != " " for section in useful for op in section.ops):
         raise ToolError(f"The patch has no added or removed lines for {path}; start them with `+` and `-`.")
     lines = split_lines(text)
-    late = [section for section in useful if not fits(lines, section)]
+    bare = [without_ending(line) for line in lines]
+    late = [section for section in useful if not fits(bare, section)]
     if not late or len(late) == len(useful):
         return _applied(text, useful, path)
     new_text = _applied(text, [section for section in useful if section not in late], path)

@@ -152,7 +152,7 @@ class AnthropicModel:
     async def _read(
         self, stream: "anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]", assembly: Assembly
     ) -> None:
-        """Takes events until the message's own end, then the rest of the body so that the connection can serve again."""
+        """Takes events to the message's own end, then the body's rest, so that the connection can serve again."""
         import httpx2
 
         events = stream.raw_events(stream.response)

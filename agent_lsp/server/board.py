@@ -136,11 +136,11 @@ class Board:
         """Proposals that can still be accepted or discarded."""
         return [card for card in self.cards.values() if card.open]
 
-    def fail_run(self, run_id: str, reason: str) -> None:
-        """Marks a run failed whose runtime died."""
+    def end_run(self, run_id: str, state: RunState, reason: str) -> None:
+        """Ends a run in the place of its runtime, which died or never took it."""
         row = self.runs.get(run_id)
         if row is not None:
-            self.runs[run_id] = {**row, "state": RunState.FAILED.value, "message": reason}
+            self.runs[run_id] = {**row, "state": state.value, "message": reason}
             self._settle(run_id)
 
     def close_all(self) -> None:

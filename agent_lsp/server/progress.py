@@ -10,7 +10,7 @@ from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.task import ENDED, RunState
 from agent_lsp.server.board import Json
 from agent_lsp.server.public import shorten
-from agent_lsp.server.session import Desk, Session, tell
+from agent_lsp.server.session import Desk, Session, cancel
 
 _OVER: Final = ENDED | {RunState.PROPOSED}
 
@@ -60,7 +60,7 @@ class Progress:
         """The person pressed cancel on a bar."""
         desk, run_id = self._runs.get(token, (None, "")) if isinstance(token, int | str) else (None, "")
         if desk is not None:
-            await tell(desk, "control", {"runId": run_id, "action": "cancel"})
+            await cancel(desk, run_id)
 
     def _on_event(self, desk: Desk, event: str, data: Json) -> None:
         run_id = str(data.get("runId"))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from lsprotocol import types
 
 from agent_lsp.domain.errors import AgentLspError, BadArgumentError, LinkClosedError, OperatorError, UnknownIdError
+from agent_lsp.domain.task import RunState
 from agent_lsp.link.messages import EDGE_CALLS
 from agent_lsp.link.peer import Handler
 from agent_lsp.server.board import Board, Card, Json
@@ -42,6 +43,7 @@ class Desk:
         self.board = Board()
         self.runtime: Runtime
         self.revalidate_after_s: float | None = None
+        self.starting: dict[str, asyncio.Task[Any]] = {}
 
     def path(self, relative: str) -> Path:
         """The absolute path of a POSIX path relative to the root."""
@@ -263,11 +265,28 @@ class Session:
         reason = f"The runtime of {desk.root.name} ended {how}"
         logger.error("%s; %d open runs are marked failed", reason, len(rows))
         for row in rows:
-            desk.board.fail_run(row["runId"], reason + ".")
+            desk.board.end_run(row["runId"], RunState.FAILED, reason + ".")
             self.announce(desk, "run", desk.board.runs[row["runId"]])
         self.changed(desk)
         ended = f" {len(rows)} run(s) ended with it." if rows else ""
         self.show(types.MessageType.Error, f"agent-lsp: {reason}.{ended} It starts again with the next run.")
+
+
+async def control(desk: Desk, run_id: str, action: str, *, timeout_s: float) -> Mapping[str, Any]:
+    """Steers a run. One that still waits for its runtime to start is cancelled here."""
+    starting = desk.starting.get(run_id)
+    if starting is not None and action == "cancel" and not desk.runtime.running:
+        starting.cancel()
+        return {"state": RunState.CANCELLED.value}
+    return await desk.runtime.call("control", {"runId": run_id, "action": action}, timeout_s=timeout_s)
+
+
+async def cancel(desk: Desk, run_id: str) -> None:
+    """Cancels a run for a person who does not wait for an answer; what goes wrong is logged."""
+    try:
+        await control(desk, run_id, "cancel", timeout_s=START_S)
+    except (AgentLspError, TimeoutError) as error:
+        logger.warning("the run %s could not be cancelled: %s", run_id, error or "no answer in time")
 
 
 async def tell(desk: Desk, name: str, args: Mapping[str, Any]) -> None:

@@ -114,12 +114,12 @@ def test_context_may_differ_in_indent_and_blank_lines_but_not_in_words() -> None
     assert shop(patch) == MENDED
     message = refused(patch.replace("len(prices)\n", "len(price)\n"))
     assert "does not fit shop.py" in message
-    assert "The patch expects '  return result / len(price)' where line" in message
+    assert "This line of it is nowhere in the file: '  return result / len(price)'" in message
 
 
 def test_wrong_context_is_refused_with_the_nearest_lines() -> None:
     message = refused(HEAD + "@@ -18,2 +18,2 @@\n def rounding(prices):\n" + CHANGE)
-    assert "The patch expects 'def rounding(prices):' where line 18 is 'def rounded(prices):'" in message
+    assert "This line of it is nowhere in the file: 'def rounding(prices):'" in message
     assert "    19\t    return [math.floor(price) for price in prices]" in message
     assert "No file was changed" in message
 

@@ -23,7 +23,9 @@ def root(tmp_path: Path) -> Path:
     (folder / "tests").mkdir(parents=True)
     (folder / "calc.py").write_text(CALC)
     (folder / "other.py").write_text("def sub(a, b):\n    return a - b\n")
-    (folder / "tests" / "test_calc.py").write_text("from calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n")
+    (folder / "tests" / "test_calc.py").write_text(
+        "from calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
+    )
     return folder
 
 

@@ -83,7 +83,13 @@ class FakeRuntime:
             asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGKILL)
         elif "work" in goal:
             self.state(run_id, "executing")
-            progress = {"runId": run_id, "state": "executing", "step": 1, "message": "editing calc.py", "percentage": 40}
+            progress = {
+                "runId": run_id,
+                "state": "executing",
+                "step": 1,
+                "message": "editing calc.py",
+                "percentage": 40,
+            }
             self.peer.emit("progress", progress)
         elif "ask" in goal:
             self.state(run_id, "blocked")

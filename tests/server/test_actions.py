@@ -8,7 +8,17 @@ import pytest
 from agent_lsp.server.offers import goal_of
 from tests.server.conftest import Connect
 from tests.server.flows import calls, proposed, run, wait_state
-from tests.server.raw_client import BARE, NEOVIM, VSCODE, Json, RawClient, RpcError, path_for, uri_for, with_capabilities
+from tests.server.raw_client import (
+    BARE,
+    NEOVIM,
+    VSCODE,
+    Json,
+    RawClient,
+    RpcError,
+    path_for,
+    uri_for,
+    with_capabilities,
+)
 
 LINT: Json = {
     "range": {"start": {"line": 1, "character": 4}, "end": {"line": 1, "character": 10}},
@@ -74,9 +84,7 @@ async def test_a_diagnostic_and_a_selection_start_runs(client: RawClient, root: 
     assert named(actions, "Agent: work on the selection…")["kind"] == "refactor.rewrite"
     await client.do(fix)
     (call,) = await calls(client, "run")
-    assert call["problems"] == [
-        {"path": "calc.py", "line": 1, "message": "wrong sign", "source": "lint", "code": "L1"}
-    ]
+    assert call["problems"] == [{"path": "calc.py", "line": 1, "message": "wrong sign", "source": "lint", "code": "L1"}]
 
 
 async def test_a_proposal_is_reviewed_by_code_actions_alone(client: RawClient, root: Path) -> None:
@@ -154,9 +162,7 @@ async def test_a_client_without_resolve_gets_the_command_inline(connect: Connect
     assert "data" not in accept
 
 
-async def test_a_bare_client_gets_commands_and_no_request_that_it_did_not_declare(
-    connect: Connect, root: Path
-) -> None:
+async def test_a_bare_client_gets_commands_and_no_request_that_it_did_not_declare(connect: Connect, root: Path) -> None:
     client = await connect(BARE)
     uri, _, proposal_id = await proposed(client, root)
     accept = named(await client.actions(uri, 1), "Accept change ")
@@ -218,7 +224,9 @@ async def test_virtual_documents_are_registered_opened_and_read(client: RawClien
     one = await client.request("workspace/textDocumentContent", {"uri": shown["uri"]})
     assert "b/other.py" in one["text"]
     assert "b/calc.py" not in one["text"]
-    whole = await client.request("workspace/textDocumentContent", {"uri": f"agent-lsp:/proposal/{proposal_id}/all.diff"})
+    whole = await client.request(
+        "workspace/textDocumentContent", {"uri": f"agent-lsp:/proposal/{proposal_id}/all.diff"}
+    )
     assert "b/other.py" in whole["text"]
     assert "b/calc.py" in whole["text"]
     assert "proven" in whole["text"]

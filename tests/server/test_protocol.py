@@ -79,7 +79,9 @@ async def test_lower_case_and_line_feed_headers_are_read(root: Path) -> None:
 
 
 async def test_a_key_jsonrpc_inside_an_argument_is_data(client: RawClient) -> None:
-    answer = await client.command("agent.control", {"runId": "r_1", "action": "cancel", "x": {"jsonrpc": "2.0", "id": 1}})
+    answer = await client.command(
+        "agent.control", {"runId": "r_1", "action": "cancel", "x": {"jsonrpc": "2.0", "id": 1}}
+    )
     assert answer["error"]["code"] == "unknown_id"
 
 

@@ -98,7 +98,8 @@ class RepairExecution:
             reason = _why_not(memory, left or list(found.targets))
             return StepOutcome(reason, False, reason)
         fixed = tuple(test for winner in memory.winners for test in winner.tests if test in found.report.cases)
-        return StepOutcome(_summary(memory, found, left), True, goal_tests=fixed)
+        evidence = memory.winners[0].evidence if len(memory.winners) == 1 else None
+        return StepOutcome(_summary(memory, found, left), True, goal_tests=fixed, evidence=evidence)
 
 
 @dataclass(frozen=True, slots=True)

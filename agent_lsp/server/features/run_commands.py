@@ -15,7 +15,7 @@ from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Json
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.progress import Progress
-from agent_lsp.server.session import CALL_S, START_S, Desk, Session, tell
+from agent_lsp.server.session import CALL_S, START_S, Desk, Session, cancel, control
 from agent_lsp.server.threads import in_thread
 from agent_lsp.server.uris import path_of, scheme_of
 
@@ -57,16 +57,18 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
     call = {key: value for key, value in call.items() if value is not None}
     desk.board.open_run(call["runId"], call["goal"], origin)
     starting = session.client.in_background(_start(desk, call))
+    desk.starting[call["runId"]] = starting
+    starting.add_done_callback(lambda _: desk.starting.pop(call["runId"], None))
     progress.start(desk, call["runId"], call["goal"], args.token())
     try:
         await asyncio.wait([starting], timeout=CALL_S)
     except asyncio.CancelledError:
-        session.client.in_background(tell(desk, "control", {"runId": call["runId"], "action": "cancel"}))
+        session.client.in_background(cancel(desk, call["runId"]))
         raise
     finally:
         if not starting.done():
-            starting.add_done_callback(partial(_started_late, session, progress, desk, call))
-    if starting.done() and (error := starting.result()) is not None:
+            starting.add_done_callback(partial(_settle_late, session, progress, desk, call))
+    if starting.done() and not starting.cancelled() and (error := starting.result()) is not None:
         progress.end(call["runId"], f"refused: {error.message}")
         desk.board.drop_run(call["runId"])
         session.changed(desk)
@@ -85,18 +87,21 @@ async def _start(desk: Desk, call: Json) -> AgentLspError | None:
     return None
 
 
-def _started_late(
+def _settle_late(
     session: Session, progress: Progress, desk: Desk, call: Json, starting: asyncio.Task[AgentLspError | None]
 ) -> None:
-    """The command was answered with an id before the runtime took the run: a refusal shows in the run itself."""
+    """The command was answered before the runtime took the run: how that ended shows in the run itself."""
     error = None if starting.cancelled() else starting.result()
-    if error is None:
+    if error is not None:
+        desk.board.end_run(call["runId"], RunState.FAILED, error.message)
+        session.show(types.MessageType.Error, f"agent-lsp: {error.message} {error.hint}".strip())
+    elif starting.cancelled():
+        desk.board.end_run(call["runId"], RunState.CANCELLED, "cancelled before it began")
+    else:
         return
-    progress.end(call["runId"], f"refused: {error.message}")
-    desk.board.fail_run(call["runId"], error.message)
+    progress.end(call["runId"], desk.board.state_of(call["runId"]))
     session.announce(desk, "run", desk.board.runs[call["runId"]])
     session.changed(desk)
-    session.show(types.MessageType.Error, f"agent-lsp: {error.message} {error.hint}".strip())
 
 
 def _place_of_run(session: Session, args: Arguments) -> tuple[Desk, str | None]:
@@ -162,7 +167,7 @@ async def _control(session: Session, args: Arguments) -> Mapping[str, Any]:
     action = args.choice("action", _ACTIONS)
     if action is None:
         raise bad(f"`action` is missing: one of {', '.join(_ACTIONS)}.")
-    return await _call_run(session, run_id, "control", {"runId": run_id, "action": action})
+    return await control(session.desk_of_run(run_id), run_id, action, timeout_s=CALL_S)
 
 
 async def _call_run(session: Session, run_id: str, name: str, call: Json) -> Mapping[str, Any]:
