@@ -1,6 +1,5 @@
 """Owns one run as others see it: its state, its plan, its progress, and how each change of them is told."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,8 +11,6 @@ from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.plan import Plan, StepState, plan_markdown
 from agent_lsp.domain.ports import Clock, Journal, Publish
 from agent_lsp.domain.task import ENDED, WORKING, Budget, Goal, RunState, RunView
-
-logger = logging.getLogger(__name__)
 
 PLANNING_PERCENT: Final = 10.0
 STEPS_PERCENT: Final = 85.0
@@ -83,9 +80,8 @@ class Run:
             self.record(EventKind.RUN_STATE, {"state": state.value, "message": message})
         if state in ENDED:
             self.record(EventKind.RUN_ENDED, {"state": state.value, "reason": message})
-            logger.info("run %s ended %s: %s", self.id, state.value, message)
+        self.changed()  # first: who hears of the state by the progress must find it in the row already
         self.tell(message, 0.0)
-        self.changed()
 
     def rest(self) -> None:
         """The proposal is the person's now; what they did while it was being offered is caught up with."""

@@ -1,11 +1,12 @@
 """Owns the building of a runtime: every object of one workspace, once, and its life behind the pipe."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
 from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.agent.world import World
 from agent_lsp.app.configuration import Configuration
+from agent_lsp.app.console_story import ToldJournal, log_failures
 from agent_lsp.app.engines import EngineMaker
 from agent_lsp.app.logs import start_log
 from agent_lsp.app.past import DATABASE_NAME
@@ -97,22 +99,20 @@ async def open_runtime(
     _make_state_folder(root)
     log = start_log(root, process)
     watch_loop(asyncio.get_running_loop())
-    cache = cache_dir(root)
-    trees = GitTrees(root, cache)
-    kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
-    pool = Pool(root, cache, trees, kind, network=settings.sandbox.network)
-    gate = Gate(trees, pool, configuration.finder, GateOptions(settings.tests.timeout_s))
+    trees, pool, gate = _laboratory(root, configuration)
     engines = EngineMaker(gate, configuration.finder, CLOCK)
-    database = Database(root / STATE_FOLDER / DATABASE_NAME)
+    database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     redactor = Redactor(os.environ)
     if key := configuration.endpoint.api_key:
         redactor.hide(key)
         log.hide(key)
-    journal = StoredJournal(database, redact=redactor.mask)
+    journal = ToldJournal(StoredJournal(database, redact=redactor.mask))
     session: Session
 
     def tell(event: str, data: Mapping[str, Any]) -> None:
         publish(event, data)
+        if event == "problems":
+            log_failures(root, data)
         session.heard(event, data)
 
     def on_state(run_id: str, state: RunState, message: str) -> None:
@@ -132,7 +132,7 @@ async def open_runtime(
             publish=tell,
             clock=CLOCK,
             new_id=lambda prefix: f"{prefix}_{secrets.token_hex(6)}",
-            open_runs=journal.abandoned_runs,
+            open_runs=journal.stored.abandoned_runs,
         ),
         ReviewOptions(allow_unproven=settings.proposal.allow_unproven, settle_s=None),
         ReviewHooks(on_state=on_state, on_feedback=on_feedback),
@@ -148,6 +148,27 @@ async def open_runtime(
     runtime = Runtime(configuration, session, review, pool, database, engines, log)
     runtime.handlers = handlers(session, review, configuration)
     return runtime
+
+
+def _trouble_teller(publish: Publish) -> Callable[[str], None]:
+    """Logs what the state database says from its thread, and shows it to the person."""
+    loop = asyncio.get_running_loop()
+
+    def tell(text: str) -> None:
+        logger.warning(text)
+        with contextlib.suppress(RuntimeError):  # the loop is over, nobody is there to be told
+            loop.call_soon_threadsafe(publish, "message", {"level": "warning", "text": f"agent-lsp: {text}"})
+
+    return tell
+
+
+def _laboratory(root: Path, configuration: Configuration) -> tuple[GitTrees, Pool, Gate]:
+    """Where copies of the workspace are made and tested. Nothing is made yet."""
+    settings, cache = configuration.settings, cache_dir(root)
+    trees = GitTrees(root, cache)
+    kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
+    pool = Pool(root, cache, trees, kind, network=settings.sandbox.network)
+    return trees, pool, Gate(trees, pool, configuration.finder, GateOptions(settings.tests.timeout_s))
 
 
 def _make_state_folder(root: Path) -> None:

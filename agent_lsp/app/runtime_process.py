@@ -61,15 +61,15 @@ async def _serve(root: Path, incoming: int, outgoing: int) -> None:
             peer.emit(event, data)
 
     runtime = await open_runtime(root, publish=publish, editor=editor, process="runtime", client=_client_settings())
-    ended = asyncio.Event()
-    peer = Peer(reader, writer, _handlers(runtime, ended))
+    ended, recovered = asyncio.Event(), asyncio.Event()
+    peer = Peer(reader, writer, _handlers(runtime, ended, recovered))
     editor.connect(peer)
     serving = asyncio.create_task(peer.serve())
     after_s = runtime.configuration.settings.proposal.revalidate_after_s
     peer.emit("ready", {"pid": os.getpid(), "revalidateAfterS": after_s})
     for event, data in early:
         peer.emit(event, data)
-    recovering = asyncio.create_task(_recover(runtime))
+    recovering = asyncio.create_task(_recover(runtime, recovered))
     waits = [serving, asyncio.create_task(ended.wait()), asyncio.create_task(_idle(runtime))]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -92,9 +92,11 @@ async def _streams(incoming: int, outgoing: int) -> tuple[asyncio.StreamReader, 
     return reader, asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-def _handlers(runtime: Runtime, ended: asyncio.Event) -> dict[str, Handler]:
+def _handlers(runtime: Runtime, ended: asyncio.Event, recovered: asyncio.Event) -> dict[str, Handler]:
     def named(name: str) -> Handler:
         async def call(args: Mapping[str, Any]) -> Mapping[str, Any]:
+            if name == "run":  # it must not see what a crash left half applied
+                await recovered.wait()
             return await runtime.call(name, args)
 
         return call
@@ -107,10 +109,13 @@ def _handlers(runtime: Runtime, ended: asyncio.Event) -> dict[str, Handler]:
     return {**{name: named(name) for name in runtime.handlers}, "stop": stop}
 
 
-async def _recover(runtime: Runtime) -> None:
+async def _recover(runtime: Runtime, recovered: asyncio.Event) -> None:
     """Undoes what a crash left, closes what was open, and tries the sandboxes before the first run needs one."""
     try:
-        await runtime.review.recover()
+        try:
+            await runtime.review.recover()
+        finally:
+            recovered.set()
         await runtime.warm_up()
     except AgentLspError as error:
         logger.error("what a crash left could not be mended: %s %s", error.message, error.hint)

@@ -1,10 +1,13 @@
 """Owns `agent-lsp run`: the runtime with a terminal for an edge."""
 
 import asyncio
+import contextlib
 import json
+import os
 import secrets
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +75,10 @@ def run_in_terminal(request: TerminalRequest) -> int:
 class _TerminalRun:
     def __init__(self, request: TerminalRequest) -> None:
         self.request = request
-        self.console = Console(stderr=request.json, highlight=False)
+        self.console = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
         self.progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=self.console,
-            disable=request.json or not self.console.is_terminal,
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(),
+            console=self.console, disable=request.json or not self.console.is_terminal,
         )  # fmt: skip
         self.bar = self.progress.add_task("starting", total=None)
         self.run_id = "r_" + secrets.token_hex(6)
@@ -113,6 +116,7 @@ class _TerminalRun:
         asked: dict[str, Any] = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
         asked |= {"tests": list(self.request.tests), "scope": list(self.request.scope)}
         self.progress.start()
+        await runtime.review.recover()
         await runtime.call("run", asked)
         while not self.settled.is_set():
             await self._until_something_waits()
@@ -146,15 +150,15 @@ class _TerminalRun:
         self.progress.start()
 
     async def _read_line(self, prompt: str) -> str:
-        self.console.print(prompt, end="")
-        line: str = await asyncio.to_thread(sys.stdin.readline)
+        self.console.print(prompt, end="", soft_wrap=True)
+        line = await _typed_line()
         if not line:
             raise UserError("The run asks something and there is nobody to answer.", hint="Use --mode auto.")
         return line.rstrip("\n")
 
     async def _conclude(self, runtime: Runtime) -> int:
         if not self.proposal_id:
-            self.console.print(f"{self.state}: {self.message}")
+            self.console.print(f"{self.state}: {self.message}", soft_wrap=True)
             return EXIT_CANCELLED if self.state == "cancelled" else EXIT_NOT_ACCEPTABLE
         proposal = await runtime.call("proposal", {"proposalId": self.proposal_id})
         verdict = proposal["verdict"]
@@ -170,12 +174,12 @@ class _TerminalRun:
         if answer["applied"]:
             self.console.print(f"applied; undo with the checkpoint {answer.get('checkpointId', '')}")
             return EXIT_DONE
-        self.console.print(f"not applied: {answer.get('reason', '')}")
+        self.console.print(f"not applied: {answer.get('reason', '')}", soft_wrap=True)
         return EXIT_NOT_ACCEPTABLE
 
     def _show(self, proposal: Mapping[str, Any]) -> None:
         verdict = proposal["verdict"]
-        self.console.print(proposal["summary"])
+        self.console.print(proposal["summary"], soft_wrap=True)
         if self.console.is_terminal:
             self.console.print(Syntax(proposal["diff"], "diff", background_color="default"))
         else:
@@ -191,7 +195,7 @@ class _TerminalRun:
             self.proposal_id = data["proposalId"]
         elif event == "plan" and not self.request.json:
             for number, step in enumerate(data["steps"], 1):
-                self.console.print(f"{number}. {step['title']}  [{step['state']}]", markup=False)
+                self.console.print(f"{number}. {step['title']}  [{step['state']}]", soft_wrap=True)
         elif event == "blocked":
             self.question = data
             self.waiting.set()
@@ -200,7 +204,7 @@ class _TerminalRun:
                 self.bar, description=str(data["message"])[:70], completed=data.get("percentage"), total=100
             )
         elif event == "message" and not self.request.json:
-            self.console.print(str(data["text"]), markup=False)
+            self.console.print(str(data["text"]), soft_wrap=True)
 
     def _take_state(self, data: Mapping[str, Any]) -> None:
         changed = data["state"] != self.state
@@ -211,3 +215,35 @@ class _TerminalRun:
             self.waiting.set()
         elif self.state in _WAITS_FOR_REVIEW:
             self.settled.set()
+
+
+async def _typed_line() -> str:
+    """The next line of standard input, empty at its end. Its thread is nobody's to wait for: Ctrl-C must end us."""
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Future[str] = loop.create_future()
+
+    def settle(line: str) -> None:
+        if not typed.done():
+            typed.set_result(line)
+
+    def read() -> None:
+        line = _read_line(sys.stdin.fileno())
+        with contextlib.suppress(RuntimeError):  # the loop is over, nobody waits
+            loop.call_soon_threadsafe(settle, line)
+
+    threading.Thread(target=read, name="agent-lsp-typed-line", daemon=True).start()
+    return await typed
+
+
+def _read_line(descriptor: int) -> str:
+    """Past `sys.stdin`, whose lock a thread that still reads would hold when Python ends."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        try:
+            byte = os.read(descriptor, 1)
+        except OSError:
+            break
+        if not byte:
+            break
+        line += byte
+    return line.decode(errors="replace")

@@ -108,8 +108,13 @@ def _demo(options: argparse.Namespace) -> int:
     keep: Path | None = options.keep
     if keep is not None:
         keep = keep.resolve()
-        keep.mkdir(parents=True, exist_ok=True)
-        if any(keep.iterdir()):
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+            full = any(keep.iterdir())
+        except OSError as error:
+            print(f"agent-lsp demo: {keep} cannot be used: {error.strerror}; name an empty folder", file=sys.stderr)
+            return EXIT_USAGE
+        if full:
             print(f"agent-lsp demo: {keep} is not empty; name an empty or new folder", file=sys.stderr)
             return EXIT_USAGE
     return show_main_job(keep, options.svg)

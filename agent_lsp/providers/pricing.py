@@ -12,7 +12,9 @@ from typing import Final
 from agent_lsp.domain.task import Usage
 
 PRICES_DATE: Final = "2026-10-24"
-"""When the table was compared with https://platform.claude.com/docs/en/about-claude/pricing."""
+"""The state of the list. Input, output and most cache prices are from stored pages of platform.claude.com; cache prices
+of the 5.5 models and the long prompts of Haiku 5.5 from others' reports of that list. Compare before relying on them.
+"""
 
 _PER: Final = 1_000_000
 _DATED = re.compile(r"-\d{8}$|-latest$|@\d{8}$")

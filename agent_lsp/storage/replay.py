@@ -27,13 +27,18 @@ def describe(events: Iterable[Event]) -> Iterator[str]:
         count += 1
         usage.add(event)
         head = f"{max(0.0, event.time_s - started_s):9.2f} s  {event.kind.value:<15}  "
-        teller = _TELLERS.get(event.kind, _rest)
-        for number, line in enumerate(teller(event.data) or [""]):
-            yield (head if number == 0 else " " * len(head)) + _short(line)
+        for number, line in enumerate(told(event)):
+            yield (head if number == 0 else " " * len(head)) + line
     if started_s is None:
         yield "The journal holds no such run."
         return
     yield f"{count} events{usage.told()}"
+
+
+def told(event: Event) -> list[str]:
+    """What one event says, in one short line or a few; never empty."""
+    teller = _TELLERS.get(event.kind, _rest)
+    return [_short(line) for line in teller(event.data) or [""]]
 
 
 class _Sum:

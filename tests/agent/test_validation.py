@@ -112,10 +112,7 @@ async def test_a_new_skip_is_listed(project: Project) -> None:
     assert any("skip" in row for row in verdict.removed_or_weakened)
 
 
-async def test_a_removed_test_is_listed_and_a_renamed_one_is_not(project: Project) -> None:
-    removed = await project.check({"tests/test_calc.py": TESTS.split("def test_double", maxsplit=1)[0]})
-    assert removed.decision is Decision.UNDECIDED
-    assert removed.removed_or_weakened == ("tests/test_calc.py::test_double was removed",)
+async def test_a_renamed_test_is_known_again(project: Project) -> None:
     renamed = await project.check({"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("test_double", "test_twice")})
     assert renamed.decision is Decision.PROVEN, renamed.reasons
     assert renamed.removed_or_weakened == ()
@@ -277,15 +274,8 @@ async def test_a_named_test_that_the_change_adds_can_prove_it(tmp_path: Path) ->
         "calc.py": FIXED + "\ndef half(a):\n    return a / 2\n",
         "test_half.py": "from calc import half\n\ndef test_half():\n    assert half(4) == 2\n",
     }
-    assert (await project.check(change)).decision is Decision.PASSED
     verdict = await project.check(change, goal_tests=("test_half.py::test_half",))
     assert verdict.decision is Decision.PROVEN, verdict.reasons
-
-
-async def test_an_added_test_that_fails_is_failed(project: Project) -> None:
-    added = TESTS + "\ndef test_more():\n    assert add(2, 2) == 5\n"
-    verdict = await project.check({"calc.py": FIXED, "tests/test_calc.py": added})
-    assert verdict.decision is Decision.FAILED
 
 
 async def test_a_change_of_test_configuration_caps_the_verdict(project: Project) -> None:

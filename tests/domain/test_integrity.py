@@ -17,11 +17,8 @@ def look(old: str | None, new: str | None, path: str = "tests/test_a.py") -> Int
     return inspect_tests([edit(old, new, path)])
 
 
-def test_function(body: str, head: str = "") -> str:
+def function(body: str, head: str = "") -> str:
     return f"{head}\ndef test_x(a):\n" + textwrap.indent(textwrap.dedent(body).strip(), "    ") + "\n"
-
-
-test_function.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +44,7 @@ test_function.__test__ = False  # type: ignore[attr-defined]
     ],
 )
 def test_a_weaker_body_is_told(old: str, new: str, words: str) -> None:
-    found = look(test_function(old), test_function(new)).findings
+    found = look(function(old), function(new)).findings
     assert len(found) == 1, found
     assert found[0].kind is FindingKind.WEAKENED
     assert words in found[0].text
@@ -65,14 +62,14 @@ def test_a_weaker_body_is_told(old: str, new: str, words: str) -> None:
     ],
 )
 def test_an_equal_or_stronger_body_is_not(old: str, new: str) -> None:
-    assert look(test_function(old), test_function(new)).findings == ()
+    assert look(function(old), function(new)).findings == ()
 
 
 @pytest.mark.parametrize(
     "head", ["@pytest.mark.skip", "@pytest.mark.skipif(True, reason='')", "@pytest.mark.xfail()", "@unittest.skip('x')"]
 )
 def test_a_new_mark_is_told(head: str) -> None:
-    found = look(test_function("assert 1"), test_function("assert 1", head)).findings
+    found = look(function("assert 1"), function("assert 1", head)).findings
     assert [finding.kind for finding in found] == [FindingKind.WEAKENED]
 
 
@@ -85,7 +82,7 @@ def test_a_mark_on_the_class_or_the_whole_file_is_told() -> None:
 
 
 def test_fewer_parameters_are_told() -> None:
-    old, new = (test_function("assert a", f"@pytest.mark.parametrize('a', {values})") for values in ("[1, 2]", "[]"))
+    old, new = (function("assert a", f"@pytest.mark.parametrize('a', {values})") for values in ("[1, 2]", "[]"))
     assert "0 cases instead of 2" in look(old, new).findings[0].text
 
 

@@ -38,7 +38,8 @@ def after(outcomes: Mapping[str, Outcome], **fields: Any) -> SuiteReport:
 
 
 def trial(old: Mapping[str, Outcome], new: Mapping[str, Outcome], **fields: Any) -> Trial:
-    return Trial(**({"edits": (SOURCE,), "before": report(old), "after": after(new)} | fields))
+    known: dict[str, Any] = {"edits": (SOURCE,), "before": report(old), "after": after(new)}
+    return Trial(**(known | fields))
 
 
 @pytest.mark.parametrize(

@@ -447,7 +447,7 @@ class RawClient:
             try:
                 result = handler(message.get("params"))
                 answer["result"] = await result if isinstance(result, Awaitable) else result
-            except Silence:
+            except NoAnswerError:
                 return
             except RpcError as error:
                 answer["error"] = {"code": error.code, "message": error.message}
@@ -460,7 +460,7 @@ class RawClient:
             self.stderr += chunk
 
 
-class Silence(Exception):
+class NoAnswerError(Exception):
     """Raised by a handler that never answers."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.conftest import Connect
 from tests.server.flows import calls, proposed
-from tests.server.raw_client import NEOVIM, VSCODE, Json, RawClient, RpcError, Silence, with_capabilities
+from tests.server.raw_client import NEOVIM, VSCODE, Json, NoAnswerError, RawClient, RpcError, with_capabilities
 
 
 async def apply(client: RawClient, root: Path) -> tuple[Json, str]:
@@ -68,7 +68,12 @@ async def test_a_lying_editor_is_found_out(client: RawClient, root: Path) -> Non
 
 async def test_an_editor_that_reports_late_is_believed(client: RawClient, root: Path) -> None:
     late: list[Any] = []
-    client.handlers["workspace/applyEdit"] = lambda params: late.append(params) or {"applied": True}
+
+    def say_so(params: Json) -> Json:
+        late.append(params)
+        return {"applied": True}
+
+    client.handlers["workspace/applyEdit"] = say_so
     _, _, proposal_id = await proposed(client, root)
     _, applying = client.ask(
         "workspace/executeCommand", {"command": "agent.apply", "arguments": [{"proposalId": proposal_id}]}
@@ -108,7 +113,7 @@ async def test_an_editor_that_answers_with_an_error_is_a_refusal(client: RawClie
 
 async def test_an_editor_that_never_answers_does_not_hold_the_command(client: RawClient, root: Path) -> None:
     def silence(_: Any) -> Any:
-        raise Silence
+        raise NoAnswerError
 
     client.handlers["workspace/applyEdit"] = silence
     began = time.monotonic()

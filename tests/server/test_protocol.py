@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.conftest import SERVE, Connect
 from tests.server.flows import run, status, wait_state
-from tests.server.raw_client import VSCODE, RawClient, RpcError, Silence
+from tests.server.raw_client import VSCODE, NoAnswerError, RawClient, RpcError
 
 
 async def answer_to(client: RawClient, *messages: Any) -> Any:
@@ -111,7 +111,7 @@ async def test_malformed_replies_of_the_editor_hold_nothing_up(client: RawClient
 
 async def test_an_editor_that_answers_nothing_at_all_still_gets_its_answers(root: Path) -> None:
     def silence(_: Any) -> Any:
-        raise Silence
+        raise NoAnswerError
 
     client = RawClient()
     client.handlers = dict.fromkeys(client.handlers, silence)

@@ -195,7 +195,9 @@ def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
 
 def _complaint(output: str) -> str:
     """What a framework said that could not start: its first error lines, in short."""
-    lines = [line.strip() for line in output.splitlines() if line.startswith(("E ", "ERROR", "INTERNALERROR"))]
+    marks = ("E ", "ERROR", "INTERNALERROR")
+    told = [line for line in output.splitlines() if line.startswith(marks) or ": error: " in line]
+    lines = [line.strip() for line in told if "usage: " not in line]
     chosen = lines or [line.strip() for line in output.splitlines() if line.strip()][-3:]
     return " / ".join(line.removeprefix("E ").strip() for line in chosen[:4])[:600] or "it did not say why"
 

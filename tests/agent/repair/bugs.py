@@ -165,17 +165,17 @@ BUGS = (
     Bug(
         "wrong constant",
         """
-        def seconds(hours, minutes):
-            return hours * 3600 + minutes * 61
+        def seconds(minutes):
+            return minutes * 61
         """,
         """
         from code_here import seconds
 
-        def test_hours(): assert seconds(2, 0) == 7200
-        def test_minutes(): assert seconds(1, 2) == 3720
+        def test_none(): assert seconds(0) == 0
+        def test_minutes(): assert seconds(2) == 120
         """,
-        "return hours * 3600 + minutes * 61",
-        ("return hours * 3600 + minutes * 60",),
+        "return minutes * 61",
+        ("return minutes * 60",),
     ),
     Bug(
         "returns the wrong variable",
@@ -333,20 +333,20 @@ BUGS = (
         "wrong attribute",
         """
         class Span:
-            def __init__(self, first, last, step):
-                self.first, self.last, self.step = first, last, step
+            def __init__(self, first, last):
+                self.first, self.last = first, last
 
             def length(self):
-                return self.last - self.step
+                return self.last - self.last
         """,
         """
         from code_here import Span
 
-        def test_first(): assert Span(2, 8, 1).first == 2
-        def test_length(): assert Span(2, 8, 1).length() == 6
-        def test_zero(): assert Span(8, 8, 8).length() == 0
+        def test_first(): assert Span(2, 8).first == 2
+        def test_length(): assert Span(2, 8).length() == 6
+        def test_zero(): assert Span(8, 8).length() == 0
         """,
-        "return self.last - self.step",
+        "return self.last - self.last",
         ("return self.last - self.first",),
     ),
 )

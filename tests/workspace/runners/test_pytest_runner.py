@@ -1,7 +1,5 @@
 """The pytest runner in real processes: ids, outcomes, lines, provenance, and reports that are not whole."""
 
-import sys
-
 import pytest
 
 from agent_lsp.domain.errors import RunnerUnavailableError
@@ -196,7 +194,3 @@ async def test_a_python_that_cannot_run_is_unavailable(candidate_of: MakeCandida
     gone = Interpreter("/bin/false", "a test", python="3", pytest="9")
     with pytest.raises(RunnerUnavailableError, match="/bin/false could not run the tests"):
         await PytestRunner(gone).run(candidate_of({"test_a.py": ""}), SuiteRequest())
-
-
-def test_the_plugins_are_written_for_old_pythons() -> None:
-    assert sys.version_info >= (3, 11)

@@ -40,7 +40,7 @@ def none_check(site: Site) -> Iterator[Rewrite]:
         and isinstance(node.op, ast.Not)
         and isinstance(node.operand, ast.Name | ast.Attribute)
     ):
-        yield Rewrite(*site.source.span(node), f"{site.source.segment(node.operand)} is None", 0.55)
+        yield Rewrite(*site.source.span(node), f"{site.source.segment(node.operand)} is None", 0.68)
     elif isinstance(node, ast.Name | ast.Attribute) and _condition_prior(site) >= 0.7:
         yield Rewrite(*site.source.span(node), f"{site.source.segment(node)} is not None", 0.55)
     elif isinstance(node, ast.Compare) and _is_against_none(node):

@@ -65,7 +65,7 @@ def arithmetic(site: Site) -> Iterator[Rewrite]:
         if not isinstance(left, ast.BinOp):
             gap = site.source.text[middle:gap_end]
             if "(" not in gap and ")" not in gap:
-                prior = 0.35 if isinstance(right, ast.Constant) else 0.6
+                prior = 0.35 if isinstance(right, ast.Constant) else 0.72
                 yield Rewrite(start, end, site.source.segment(right) + gap + site.source.segment(left), prior)
 
 

@@ -92,7 +92,9 @@ def pytest_runtest_protocol(item: Any) -> Any:
     name = case_id(item)
     _PHASES.clear()
     RECORDER.begin(name)
-    yield
+    outcome = yield
+    if outcome.excinfo is not None:
+        return
     phases = [report for report in _PHASES if report.outcome != "rerun"]
     worst = next((report for report in phases if report.outcome == "failed"), None)
     place = worst or (phases[-1] if phases else None)

@@ -113,16 +113,20 @@ class _Result(unittest.TestResult):
         self._heard: set[str] = set()
         self._groups: dict[str, str] = {}
         self._outcome, self._error, self._began = "passed", None, 0.0
+        self._current = ""
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         super().startTest(test)
         self._outcome, self._error, self._reason = "passed", None, ""
         self._began = time.perf_counter()
-        RECORDER.begin(case_id(test))
+        self._current = case_id(test)
+        RECORDER.begin(self._current)
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
         super().stopTest(test)
-        name = case_id(test)
+        name, self._current = case_id(test), ""
+        if name in self._heard:
+            return
         self._heard.add(name)
         text, path, line = _told(self._error, test) if self._error else (self._reason, name.partition("::")[0], None)
         seconds = time.perf_counter() - self._began
@@ -149,6 +153,9 @@ class _Result(unittest.TestResult):
         super().addSkip(test, reason)
         if not hasattr(test, "_testMethodName"):
             self._groups[str(getattr(test, "description", test))] = "skipped: " + reason
+        elif self._current != case_id(test):  # Python 3.12.1 does not start a test that is skipped
+            self._heard.add(case_id(test))
+            RECORDER.end(case_id(test), "skipped", message=reason, path="", line=None, seconds=0.0)
         elif self._outcome == "passed":
             self._outcome, self._reason = "skipped", reason
 
