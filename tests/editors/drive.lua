@@ -1,8 +1,8 @@
 -- Drives the main job in a stock Neovim: vim.lsp alone, no plugin. Writes what it saw as JSON and quits.
--- Reads its task from the environment: AGENT_LSP_COMMAND (JSON list), AGENT_LSP_FILE, AGENT_LSP_GOAL, AGENT_LSP_REPORT.
+-- Reads its task from the environment: AGENT_LSP_COMMAND (JSON list), AGENT_LSP_CONFIGURATION (the folder editors/nvim),
+-- AGENT_LSP_FILE, AGENT_LSP_GOAL, AGENT_LSP_REPORT.
 
 local report = { progress = {}, titles = {}, messages = {} }
-local root = vim.fn.getcwd()
 
 local function finish(problem)
   report.problem = problem
@@ -39,18 +39,21 @@ local function main_job()
   })
   vim.lsp.handlers['window/showMessage'] = function(_, result) table.insert(report.messages, result.message) end
 
+  vim.opt.runtimepath:append(vim.env.AGENT_LSP_CONFIGURATION)
+  vim.lsp.config('agent_lsp', { cmd = vim.json.decode(vim.env.AGENT_LSP_COMMAND) })
+  vim.lsp.enable('agent_lsp')
   vim.cmd.edit(vim.env.AGENT_LSP_FILE)
-  -- an edit that is not saved: the run must see it, and it must survive
-  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '# typed and not saved' })
-  vim.cmd('let &undolevels = &undolevels') -- ends the undo block, as the next key of a person would
-  report.before = text()
-  vim.lsp.start({ name = 'agent_lsp', cmd = vim.json.decode(vim.env.AGENT_LSP_COMMAND), root_dir = root })
   await('the server', 20, function()
     local client = vim.lsp.get_clients({ name = 'agent_lsp' })[1]
     return client ~= nil and client.initialized
   end)
   local client = vim.lsp.get_clients({ name = 'agent_lsp' })[1]
   report.encoding = client.offset_encoding
+  report.root = client.root_dir
+  -- an edit that is not saved: the run must see it, and it must survive
+  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '# typed and not saved' })
+  vim.cmd('let &undolevels = &undolevels') -- ends the undo block, as the next key of a person would
+  report.before = text()
 
   local answer
   client:exec_cmd({

@@ -14,6 +14,7 @@ from agent_lsp.app.demo.sample_project import BUGGY_FILE, GOAL, make_sample_proj
 
 pytestmark = pytest.mark.editor
 
+CONFIGURATION = Path(__file__).parent.parent.parent / "editors" / "nvim"
 DRIVER = Path(__file__).with_name("drive.lua")
 
 
@@ -31,6 +32,7 @@ def _drive(project: Path, home: Path) -> dict[str, Any]:
         **{name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NVIM", "ANTHROPIC_"))},
         "HOME": str(home),
         "AGENT_LSP_CACHE_DIR": str(home / "cache"),
+        "AGENT_LSP_CONFIGURATION": str(CONFIGURATION),
         "AGENT_LSP_COMMAND": json.dumps(server),
         "AGENT_LSP_FILE": BUGGY_FILE,
         "AGENT_LSP_GOAL": GOAL,
@@ -60,7 +62,7 @@ async def test_neovim_runs_reviews_applies_and_undoes_with_one_u(tmp_path: Path)
 
     seen = _drive(project, home)
 
-    assert seen["encoding"] == "utf-8"
+    assert (seen["encoding"], seen["root"]) == ("utf-8", str(project))
     assert seen["run"]["runId"].startswith("r_")
     assert [row["kind"] for row in seen["progress"]][0] == "begin"
     assert seen["progress"][-1]["kind"] == "end"

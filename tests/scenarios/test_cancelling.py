@@ -74,7 +74,7 @@ async def cancelled(scene: Scene, run_id: str, began_s: float) -> None:
     assert len(runtimes(scene)) == 1, "the runtime stays for the next run"
     facts = [fact for fact in journal(scene.root, run_id) if fact.kind == "run.ended"]
     assert [fact.data for fact in facts] == [{"state": "cancelled", "reason": "cancelled"}]
-    assert f"run {run_id} ended cancelled" in scene.log()
+    assert [line for line in scene.log().splitlines() if f"run={run_id} " in line and "run.ended" in line]
     assert "COPILOT ERROR START" not in scene.log(), scene.log()
     assert (scene.root / "calc.py").read_bytes() == PROJECT["calc.py"].encode()  # type: ignore[union-attr]
 

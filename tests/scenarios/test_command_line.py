@@ -329,7 +329,7 @@ async def test_log_and_replay_show_what_a_run_left(shell: MakeShell) -> None:
 
     log = await agent("log")
     assert log.status == 0
-    assert f"run {run_id} ended failed" in log.out
+    assert [line for line in log.out.splitlines() if f"run={run_id} " in line and "run.ended  failed" in line]
     errors = await agent("log", "--errors")
     assert errors.status == 0
     assert errors.out.startswith("=== COPILOT ERROR START ===\n")

@@ -142,19 +142,17 @@ async def test_a_stale_proposal_is_tested_again_by_itself_after_a_pause(stage: S
 # --- parts of a change ----------------------------------------------------------------------------------------------
 
 THREE = "".join(
-    f"def {name}(a, b):\n    return a {sign} b\n\n\n" for name, sign in (("add", "-"), ("sub", "+"), ("mul", "/"))
+    f"def {name}(a, b):\n    return a {sign} b\n\n\n" for name, sign in (("add", "**"), ("sub", "//"), ("mul", "%"))
 )
 TEST_THREE = (
     "from calc import add, mul, sub\n\n\ndef test_add():\n    assert add(1, 2) == 3\n\n\n"
-    "def test_sub():\n    assert sub(3, 2) == 1\n\n\ndef test_mul():\n    assert mul(2, 3) == 6\n"
+    "def test_sub():\n    assert sub(5, 2) == 3\n\n\ndef test_mul():\n    assert mul(2, 3) == 6\n"
 )
 
 
 async def test_two_of_three_hunks_are_refused_with_the_test_that_needs_the_third(stage: Stage) -> None:
     files = {"calc.py": THREE, "tests/test_calc.py": TEST_THREE, "pyproject.toml": CONFIG}
-    right = (
-        THREE.replace("a + b", "a ~ b").replace("a - b", "a + b").replace("a ~ b", "a - b").replace("a / b", "a * b")
-    )
+    right = THREE.replace("**", "+").replace("//", "-").replace("%", "*")
     scene = await stage(files, fixing(Call("write_file", {"path": "calc.py", "content": right})))
     uri = scene.open("calc.py")
     proposal = await proposed(scene, "make the sums right", uri=uri)

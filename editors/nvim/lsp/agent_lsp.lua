@@ -1,0 +1,8 @@
+-- Owns the configuration of agent-lsp for a stock Neovim 0.11 or newer. Copy it to ~/.config/nvim/lsp/agent_lsp.lua and
+-- say vim.lsp.enable('agent_lsp').
+---@type vim.lsp.Config
+return {
+  cmd = { 'agent-lsp', 'serve' },
+  filetypes = { 'python' },
+  root_markers = { 'agent-lsp.toml', 'pyproject.toml', 'setup.cfg', '.git' },
+}
