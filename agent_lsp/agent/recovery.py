@@ -43,6 +43,7 @@ async def recover(hands: Hands, open_runs: Callable[[], Awaitable[Sequence[str]]
     undone: list[str] = []
     restored: list[str] = []
     left: list[str] = []
+    runs = await (_open_runs(hands) if open_runs is None else open_runs())  # before our own events look like work
     for checkpoint in await hands.checkpoints.unfinished():
         left_here: list[str] = []
         stuck = await _undo(hands, checkpoint, restored, left_here)
@@ -52,7 +53,6 @@ async def recover(hands: Hands, open_runs: Callable[[], Awaitable[Sequence[str]]
             undone.append(checkpoint.id)
         data = {"checkpointId": checkpoint.id, "proposalId": checkpoint.proposal_id, "left": left_here, "why": CRASHED}
         hands.journal.append(Event(checkpoint.run_id, EventKind.APPLY_UNDONE, data, hands.clock.now()))
-    runs = await (_open_runs(hands) if open_runs is None else open_runs())
     for run_id in runs:
         reason = await _close_reason(hands, run_id)
         data = {"state": RunState.FAILED.value, "reason": reason}

@@ -191,9 +191,12 @@ class Session:
                 entry.run.changed()
 
     async def stop(self) -> None:
-        """Ends all runs and closes their candidates."""
+        """Ends all runs and closes their candidates; a proposal that nobody decided on counts as discarded."""
         entries = list(self._entries.values())
         await asyncio.gather(*(self._end_task(entry, STOP_WITHIN_S) for entry in entries))
+        for run in (entry.run for entry in entries):
+            if run.state not in ENDED:
+                run.move(RunState.DISCARDED, "the editor was closed before it was decided")
         try:
             async with asyncio.timeout(STOP_WITHIN_S):
                 await asyncio.gather(*(entry.loop.workshop.closed() for entry in entries))

@@ -91,7 +91,8 @@ class Configuration:
             self._loaded = load(self._root, client=self._client, environ=os.environ, sandboxed=self._isolated)
             self._problem = None
         except ConfigError as error:
-            logger.error("the configuration is wrong: %s %s", error.message, error.hint)
+            if self._problem is None or self._problem.message != error.message:
+                logger.error("the configuration is wrong: %s %s", error.message, error.hint)
             self._problem = error
         if before.sandbox != self.settings.sandbox and before != Settings():
             logger.warning("a changed sandbox is used by the next runtime: restart the server")

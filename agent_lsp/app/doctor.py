@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import platform
 import shutil
@@ -50,6 +51,7 @@ def report(root: Path, *, as_json: bool) -> int:
     if not root.is_dir():
         print(f"agent-lsp doctor: {root} is not a folder; name the workspace with --root", file=sys.stderr)
         return _EXIT_USAGE
+    logging.getLogger().addHandler(logging.NullHandler())  # what is wrong is told in the rows, and only there
     rows = asyncio.run(_rows(root))
     if as_json:
         told = [

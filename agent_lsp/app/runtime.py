@@ -94,10 +94,10 @@ async def open_runtime(
     root: Path, *, publish: Publish, editor: Editor, process: str, client: Mapping[str, Any] | None = None
 ) -> Runtime:
     """Builds everything of a workspace and mends what a crash left. Raises ConfigError, CandidateError."""
-    configuration = Configuration(root, publish, client or {})
-    settings = configuration.settings
     _make_state_folder(root)
     log = start_log(root, process)
+    configuration = Configuration(root, publish, client or {})
+    settings = configuration.settings
     watch_loop(asyncio.get_running_loop())
     trees, pool, gate = _laboratory(root, configuration)
     engines = EngineMaker(gate, configuration.finder, CLOCK)

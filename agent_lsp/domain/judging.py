@@ -8,7 +8,7 @@ from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, stat
 from agent_lsp.domain.coverage import LineEvidence, Provenance, line_evidence, provenance
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import FindingKind
-from agent_lsp.domain.verdict import Decision, SuiteReport, Verdict
+from agent_lsp.domain.verdict import Decision, Verdict
 
 _NAMED = 5
 """Tests that a reason names before it counts the rest."""
@@ -286,8 +286,3 @@ def _foreign_module(text: str, modules: Collection[str]) -> str:
     """The module that an import error misses, if it is none of the workspace's own."""
     found = _NO_MODULE.findall(text)
     return next((name for name in found if name.partition(".")[0] not in modules), "")
-
-
-def crashed_alike(before: SuiteReport, after: SuiteReport) -> bool:
-    """Whether only the changed side did not come to its end, so that it is worth a second run."""
-    return before.finished and not after.finished

@@ -147,7 +147,7 @@ class Edge:
         session, config, virtual = self._session, self._configuration, self._virtual
         if session is None or config is None or virtual is None:
             return
-        roots = [desk.root for desk in session.desks]
+        roots = [desk.root for desk in session.folders.desks]
         options = self._params.get("initializationOptions")
         try:
             await in_thread(lambda: self._dependencies.on_initialized(roots, options))

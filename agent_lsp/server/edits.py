@@ -13,9 +13,10 @@ from typing import Any, Final
 from lsprotocol import types
 
 from agent_lsp.domain.errors import BadArgumentError
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.documents import Document, LineChange, lines_of
 from agent_lsp.server.protocol import EditorRefusedError
-from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class EditorHand:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, tuple[str, asyncio.Event]] = {}
         self._sent: dict[Desk, dict[str, Document]] = {}
-        session.on_text(self._on_text)
+        session.listeners.on_text(self._on_text)
 
     async def buffers(self, desk: Desk, args: Mapping[str, Any]) -> Mapping[str, Any]:
         """Every open document under the root; the text is left out where its version is known.

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from agent_lsp.domain.task import WORKING, RunState
 from agent_lsp.server.board import Card, Json
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.documents import Document
 from agent_lsp.server.public import hunk_title, refusal, shorten, verdict_title
-from agent_lsp.server.session import Desk
 
 QUICKFIX: Final = "quickfix"
 REWRITE: Final = "refactor.rewrite"

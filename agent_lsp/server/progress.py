@@ -9,8 +9,9 @@ from lsprotocol import types
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.task import ENDED, RunState
 from agent_lsp.server.board import Json
+from agent_lsp.server.desk import Desk, cancel
 from agent_lsp.server.public import shorten
-from agent_lsp.server.session import Desk, Session, cancel
+from agent_lsp.server.session import Session
 
 _OVER: Final = ENDED | {RunState.PROPOSED}
 
@@ -35,7 +36,7 @@ class Progress:
         self._bars: dict[str, _Bar] = {}
         self._runs: dict[Token, tuple[Desk, str]] = {}
         self._created = 0
-        session.on_event(self._on_event)
+        session.listeners.on_event(self._on_event)
 
     def start(self, desk: Desk, run_id: str, goal: str, token: Token | None) -> None:
         """Shows a run that was just asked for, on the client's token if it gave one."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from agent_lsp.domain.text import split_lines
 from agent_lsp.server.board import Card, Json
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.positions import content_of, units_of
-from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.session import Session
 
 _TITLE_CHARS = 60
 

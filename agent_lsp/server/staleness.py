@@ -11,8 +11,9 @@ from typing import Any, Final
 from agent_lsp.domain.task import RunState
 from agent_lsp.domain.text import encode_like
 from agent_lsp.server.board import Card, Json
+from agent_lsp.server.desk import Desk, tell
 from agent_lsp.server.documents import Document, LineChange
-from agent_lsp.server.session import Desk, Session, tell
+from agent_lsp.server.session import Session
 from agent_lsp.server.threads import in_thread
 
 _DEBOUNCE_S: Final = 0.1
@@ -31,12 +32,12 @@ class Staleness:
         self._pending: dict[tuple[Path, str], set[str]] = {}
         self._checks: dict[tuple[Path, str], asyncio.TimerHandle] = {}
         self._retests: dict[tuple[Path, str], asyncio.TimerHandle] = {}
-        session.on_text(self._on_text)
-        session.on_event(self._on_event)
+        session.listeners.on_text(self._on_text)
+        session.listeners.on_event(self._on_event)
 
     def file_moved(self, path: Path) -> None:
         """A file changed on disk, or may have."""
-        desk = self._session.desk_of(path)
+        desk = self._session.folders.desk_of(path)
         if desk is not None and self._session.documents.at(path) is None:
             self._touch(desk, [desk.relative(path) or "."])
 
@@ -116,7 +117,7 @@ class Staleness:
         if card.moved != card.told:
             card.told = card.moved
             card.data = {**card.data, "stale": bool(card.moved)}
-            self._session.changed(desk)
+            self._session.listeners.changed(desk)
             await tell(desk, "stale", {"proposalId": proposal_id, "paths": sorted(card.moved)})
 
     def _text(self, desk: Desk, path: str) -> str | None:

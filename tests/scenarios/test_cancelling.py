@@ -56,6 +56,8 @@ PHASES = {
     "reflecting": ("reflecting", "", ScriptedBrain(execution=[calls(finish())], reflection=[stall(0)])),
 }
 
+ASKED_IN = {"planning": "planning", "executing": "execution", "reflecting": "reflection"}
+
 
 async def silent(scene: Scene, phase: str) -> None:
     """Returns when the model was asked in the phase for the last time, and says nothing."""
@@ -85,7 +87,7 @@ async def test_cancelling_ends_a_run_at_once_and_leaves_nothing(stage: Stage, ph
     scene = await stage(NEVER_ENDING if sleeper else PROJECT, brain)
     run_id = await scene.run("make add add")
     await scene.until(run_id, state)
-    await (running(scene, sleeper) if sleeper else silent(scene, {"executing": "execution"}.get(state, state[:9])))
+    await (running(scene, sleeper) if sleeper else silent(scene, ASKED_IN[state]))
 
     began_s = time.monotonic()
     answer = await scene.client.command("agent.control", {"runId": run_id, "action": "cancel"})
@@ -142,10 +144,8 @@ async def test_the_cancel_button_of_the_progress_bar_ends_the_run(stage: Stage) 
     await cancelled(scene, run_id, began_s)
 
     end = await scene.client.wait_for("$/progress", lambda row: row["value"]["kind"] == "end")
-    assert end == {"token": created["token"], "value": {"kind": "end", "message": "cancelled: cancelled"}} or end == {
-        "token": created["token"],
-        "value": {"kind": "end", "message": "cancelled"},
-    }
+    assert end["token"] == created["token"]
+    assert end["value"]["message"].startswith("cancelled")
 
 
 async def test_the_code_action_cancels_the_run(stage: Stage) -> None:

@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import pytest
+from cattrs import Converter
 from lsprotocol import types
+from pygls.protocol import default_converter
 from pytest_lsp import LanguageClient, client_capabilities
-from pytest_lsp.client import make_test_lsp_client
+from pytest_lsp.client import register_lsp_features
 
 from tests.anthropic_server import AnthropicServer, ScriptedBrain, calls, edit, finish
 from tests.scenarios.scene import CALC, PROJECT, SERVE, WAIT_S, environment, write_project
@@ -58,12 +60,13 @@ class Stand:
         return await self.execute(action.command)
 
     async def proposed(self) -> types.Diagnostic:
-        """The diagnostic of the proposed hunk."""
+        """The diagnostic of the proposed hunk, once it can be accepted."""
         async with asyncio.timeout(WAIT_S):
-            while not (shown := self.client.diagnostics.get(self.buffer.uri)):
+            while True:
+                for hunk in self.client.diagnostics.get(self.buffer.uri, ()):
+                    if "Accept or discard it with a code action" in hunk.message:
+                        return hunk
                 await asyncio.sleep(0.05)
-        [hunk] = shown
-        return hunk
 
     async def shows(self, text: str) -> None:
         """Waits for the text in the editor."""
@@ -102,6 +105,18 @@ def _plain(place: types.Range) -> dict[str, Any]:
     }
 
 
+def converter() -> Converter:
+    """pygls' own, but for code actions: lsprotocol takes one that holds a command for a bare command."""
+    mended = default_converter()
+
+    def structure(value: Any, _: type) -> types.Command | types.CodeAction:
+        return mended.structure(value, types.Command if isinstance(value.get("command"), str) else types.CodeAction)
+
+    mended.register_structure_hook(types.Command | types.CodeAction, structure)
+    mended.register_structure_hook(Union[types.Command, types.CodeAction], structure)  # noqa: UP007 - as it is declared
+    return mended
+
+
 @pytest.fixture(params=PROFILES)
 async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
     """A started session with `calc.py` open."""
@@ -110,27 +125,34 @@ async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     home.mkdir()
     write_project(root, PROJECT)
     brain = ScriptedBrain(execution=[calls(edit("calc.py", "return a - b", "return a + b")), calls(finish())])
-    client = make_test_lsp_client()
+    client = LanguageClient(converter_factory=converter)
+    register_lsp_features(client)
     with AnthropicServer(brain) as model:
         await client.start_io(*SERVE, env=environment(home, model, {}), cwd=root)
-        buffer = Buffer(uri_for(root / "calc.py"), 1, CALC, "utf-16")
-        stand = Stand(client, model, root, buffer, [])
-        client.feature(types.WORKSPACE_APPLY_EDIT)(stand.apply)
-        client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda params: None)
-        client.feature(types.WORKSPACE_CODE_LENS_REFRESH)(lambda params: None)
-        result = await client.initialize_session(
-            types.InitializeParams(
-                capabilities=client_capabilities(request.param),
-                client_info=PROFILES[request.param],
-                workspace_folders=[types.WorkspaceFolder(uri=uri_for(root), name="project")],
-            )
+        try:
+            yield await began(client, model, root, request.param)
+            await client.shutdown_session()
+        finally:
+            await client.stop()  # type: ignore[no-untyped-call]
+
+
+async def began(client: LanguageClient, model: AnthropicServer, root: Path, profile: str) -> Stand:
+    """The session under way, in the editor of the profile."""
+    stand = Stand(client, model, root, Buffer(uri_for(root / "calc.py"), 1, CALC, "utf-16"), [])
+    client.feature(types.WORKSPACE_APPLY_EDIT)(lambda params: stand.apply(params))  # noqa: PLW0108 - pygls marks it
+    client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda params: None)
+    client.feature(types.WORKSPACE_CODE_LENS_REFRESH)(lambda params: None)
+    result = await client.initialize_session(
+        types.InitializeParams(
+            capabilities=client_capabilities(profile),
+            client_info=PROFILES[profile],
+            workspace_folders=[types.WorkspaceFolder(uri=uri_for(root), name="project")],
         )
-        buffer.encoding = str(result.capabilities.position_encoding or "utf-16")
-        document = types.TextDocumentItem(uri=buffer.uri, language_id="python", version=1, text=CALC)
-        client.text_document_did_open(types.DidOpenTextDocumentParams(text_document=document))
-        yield stand
-        await client.shutdown_session()
-        await client.stop()  # type: ignore[no-untyped-call]
+    )
+    stand.buffer.encoding = str(result.capabilities.position_encoding or "utf-16")
+    document = types.TextDocumentItem(uri=stand.buffer.uri, language_id="python", version=1, text=CALC)
+    client.text_document_did_open(types.DidOpenTextDocumentParams(text_document=document))
+    return stand
 
 
 async def test_a_command_is_carried_to_an_accepted_code_action(stand: Stand) -> None:

@@ -96,7 +96,8 @@ async def test_a_refusal_with_the_text_changed_all_the_same_is_an_edit(client: R
 
 async def test_a_refusing_editor_is_told_with_its_reason(client: RawClient, root: Path) -> None:
     client.handlers["workspace/applyEdit"] = lambda _: {"applied": False, "failureReason": "read-only"}
-    answer, _ = await apply(client, root)
+    await apply(client, root)
+    answer = await edit_answer(client)
     assert answer["applied"] is False
     assert "read-only" in answer["reason"]
 
@@ -106,7 +107,8 @@ async def test_an_editor_that_answers_with_an_error_is_a_refusal(client: RawClie
         raise RpcError({"code": -32603, "message": "eglot says no"})
 
     client.handlers["workspace/applyEdit"] = error
-    answer, _ = await apply(client, root)
+    await apply(client, root)
+    answer = await edit_answer(client)
     assert answer["applied"] is False
     assert "eglot says no" in answer["reason"]
 

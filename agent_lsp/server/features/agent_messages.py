@@ -3,8 +3,9 @@
 from typing import Final
 
 from agent_lsp.server.board import Json
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.public import public_proposal, public_verdict
-from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.session import Session
 
 _PROGRESS_KEYS: Final = ("runId", "state", "step", "message", "percentage")
 
@@ -19,7 +20,7 @@ def register(session: Session) -> None:
         if message is not None:
             session.client.notify(*message)
 
-    session.on_event(tell)
+    session.listeners.on_event(tell)
 
 
 def _message(session: Session, desk: Desk, event: str, data: Json) -> tuple[str, Json] | None:

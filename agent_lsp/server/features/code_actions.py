@@ -44,7 +44,7 @@ class CodeActions:
         return action
 
     def _spot(self, params: types.CodeActionParams) -> Spot | None:
-        located = self._session.try_locate(params.text_document.uri)
+        located = self._session.folders.try_locate(params.text_document.uri)
         if located is None:
             return None
         desk, path = located

@@ -9,10 +9,11 @@ from lsprotocol import types
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.task import WORKING, RunState
 from agent_lsp.server.board import Card, Json
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.offers import Offer, accept, cancel_offer, discard, plan_offers, show
 from agent_lsp.server.protocol import EdgeServer
 from agent_lsp.server.public import verdict_title
-from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.session import Session
 
 _REFRESH_EVENTS: Final = ("plan", "proposal", "verdict", "proposal_closed")
 
@@ -25,11 +26,11 @@ class CodeLenses:
         self._shown: dict[Desk, Any] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._again = False
-        session.on_change(self._on_change)
+        session.listeners.on_change(self._on_change)
 
     def lenses(self, params: types.CodeLensParams) -> list[types.CodeLens] | None:
         """The lenses of a document."""
-        located = self._session.try_locate(params.text_document.uri)
+        located = self._session.folders.try_locate(params.text_document.uri)
         if located is None:
             return None
         desk, path = located

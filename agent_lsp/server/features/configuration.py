@@ -7,8 +7,9 @@ from lsprotocol import types
 
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.server.board import Json
+from agent_lsp.server.desk import tell
 from agent_lsp.server.protocol import EdgeServer
-from agent_lsp.server.session import Session, tell
+from agent_lsp.server.session import Session
 
 SECTION: Final = "agentLsp"
 
@@ -39,7 +40,7 @@ class Configuration:
         if settings == self._session.settings:
             return
         self._session.settings = settings
-        for desk in self._session.desks:
+        for desk in self._session.folders.desks:
             await tell(desk, "configure", {"settings": settings})
 
 

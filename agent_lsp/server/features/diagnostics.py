@@ -7,9 +7,10 @@ from typing import Any, Final
 from lsprotocol import types
 
 from agent_lsp.server.board import Json
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.features.code_actions import SOURCE_NAME
 from agent_lsp.server.public import hunk_title, refusal, verdict_title
-from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.session import Session
 
 _SEVERITIES: Final = {
     "error": types.DiagnosticSeverity.Error,
@@ -27,8 +28,8 @@ class Diagnostics:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._published: dict[Path, dict[str, tuple[str, list[types.Diagnostic]]]] = {}
-        session.on_change(self.publish)
-        session.on_text(lambda desk, _document, changes: None if changes else self.publish(desk))
+        session.listeners.on_change(self.publish)
+        session.listeners.on_text(lambda desk, _document, changes: None if changes else self.publish(desk))
 
     def publish(self, desk: Desk) -> None:
         """Brings the editor up to date for one folder."""

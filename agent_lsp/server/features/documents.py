@@ -47,7 +47,7 @@ class Synchronisation:
                 self._session.add_root(path)
         for folder in params.event.removed:
             path = path_of(folder.uri)
-            desk = None if path is None else self._session.remove_root(path)
+            desk = None if path is None else self._session.folders.remove(path)
             if desk is not None:
                 self._diagnostics.clear(desk.root)
                 await desk.runtime.stop()

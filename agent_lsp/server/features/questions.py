@@ -9,7 +9,8 @@ from lsprotocol import types
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.task import RunState
 from agent_lsp.server.board import Json
-from agent_lsp.server.session import Desk, Session, tell
+from agent_lsp.server.desk import Desk, tell
+from agent_lsp.server.session import Session
 
 _TRUST: Final = "Trust this workspace"
 _NO_TRUST: Final = "Not now"
@@ -21,7 +22,7 @@ class Questions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._asking: dict[str, asyncio.Task[None]] = {}
-        session.on_event(self._on_event)
+        session.listeners.on_event(self._on_event)
 
     def _on_event(self, desk: Desk, event: str, data: Json) -> None:
         if event == "blocked":

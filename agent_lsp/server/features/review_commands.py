@@ -8,10 +8,11 @@ from agent_lsp.domain.errors import LinkClosedError, UnknownIdError
 from agent_lsp.link.peer import PeerError
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Card, Json
+from agent_lsp.server.desk import CALL_S, Desk
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.features.virtual_documents import VirtualDocuments
 from agent_lsp.server.public import public_proposal, public_verdict
-from agent_lsp.server.session import CALL_S, Desk, Session
+from agent_lsp.server.session import Session
 
 
 def review_commands(session: Session, documents: VirtualDocuments) -> dict[str, Command]:
@@ -62,10 +63,10 @@ async def _revalidate(session: Session, args: Arguments) -> Mapping[str, Any]:
 async def _rollback(session: Session, args: Arguments) -> Mapping[str, Any]:
     checkpoint_id = args.text("checkpointId")
     call = {"checkpointId": checkpoint_id}
-    knowing = [desk for desk in session.desks if checkpoint_id in desk.board.checkpoints]
-    if not knowing and len(session.desks) == 1:
-        knowing = session.desks
-    candidates = knowing or [desk for desk in session.desks if desk.runtime.running]
+    knowing = [desk for desk in session.folders.desks if checkpoint_id in desk.board.checkpoints]
+    if not knowing and len(session.folders.desks) == 1:
+        knowing = session.folders.desks
+    candidates = knowing or [desk for desk in session.folders.desks if desk.runtime.running]
     for desk in candidates[:-1]:
         answer = await _try(desk, "rollback", call, timeout_s=CALL_S / len(candidates))
         if answer is not None:
@@ -106,15 +107,15 @@ async def _meant(session: Session, args: Arguments) -> tuple[Desk, Card, Json]:
 async def _find(session: Session, proposal_id: str) -> tuple[Desk, Card]:
     """From the board; runtimes that run are asked for what it has not seen. Raises UnknownIdError."""
     try:
-        return session.card_of(proposal_id)
+        return session.folders.card_of(proposal_id)
     except UnknownIdError:
-        running = [desk for desk in session.desks if desk.runtime.running]
+        running = [desk for desk in session.folders.desks if desk.runtime.running]
         for desk in running:
             call = {"proposalId": proposal_id}
             data = await _try(desk, "proposal", call, timeout_s=CALL_S / 2 / len(running))
             if data is not None:
                 desk.board.take("proposal", data)
-                found = session.card_of(proposal_id)
+                found = session.folders.card_of(proposal_id)
                 found[1].open = found[1].run_id in desk.board.runs
                 return found
         raise

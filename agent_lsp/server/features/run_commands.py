@@ -13,9 +13,10 @@ from agent_lsp.domain.errors import AgentLspError, OperatorError, UnknownIdError
 from agent_lsp.domain.task import RunState
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Json
+from agent_lsp.server.desk import CALL_S, START_S, Desk, cancel, control
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.progress import Progress
-from agent_lsp.server.session import CALL_S, START_S, Desk, Session, cancel, control
+from agent_lsp.server.session import Session
 from agent_lsp.server.threads import in_thread
 from agent_lsp.server.uris import path_of, scheme_of
 
@@ -71,7 +72,7 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
     if starting.done() and not starting.cancelled() and (error := starting.result()) is not None:
         progress.end(call["runId"], f"refused: {error.message}")
         desk.board.drop_run(call["runId"])
-        session.changed(desk)
+        session.listeners.changed(desk)
         raise error
     return {"runId": call["runId"]}
 
@@ -100,15 +101,15 @@ def _settle_late(
     else:
         return
     progress.end(call["runId"], desk.board.state_of(call["runId"]))
-    session.announce(desk, "run", desk.board.runs[call["runId"]])
-    session.changed(desk)
+    session.listeners.announce(desk, "run", desk.board.runs[call["runId"]])
+    session.listeners.changed(desk)
 
 
 def _place_of_run(session: Session, args: Arguments) -> tuple[Desk, str | None]:
     uri = args.text_or_none("uri")
     if uri is None:
-        return session.only_desk(), None
-    desk, path = session.locate(uri)
+        return session.folders.only_desk(), None
+    desk, path = session.folders.locate(uri)
     return desk, None if path == "." else path
 
 
@@ -120,7 +121,7 @@ def _problems(session: Session, desk: Desk, origin: str | None, args: Arguments)
     for row in diagnostics:
         place = Arguments({"range": row.get("range")}).lines("range")
         uri = row.get("uri")
-        located = session.try_locate(uri) if isinstance(uri, str) else None
+        located = session.folders.try_locate(uri) if isinstance(uri, str) else None
         path = located[1] if located is not None and located[0] is desk else origin
         if path is None:
             raise bad("`diagnostics` need the `uri` of the document that they are in.")
@@ -167,32 +168,32 @@ async def _control(session: Session, args: Arguments) -> Mapping[str, Any]:
     action = args.choice("action", _ACTIONS)
     if action is None:
         raise bad(f"`action` is missing: one of {', '.join(_ACTIONS)}.")
-    return await control(session.desk_of_run(run_id), run_id, action, timeout_s=CALL_S)
+    return await control(session.folders.desk_of_run(run_id), run_id, action, timeout_s=CALL_S)
 
 
 async def _call_run(session: Session, run_id: str, name: str, call: Json) -> Mapping[str, Any]:
-    desk = session.desk_of_run(run_id)
+    desk = session.folders.desk_of_run(run_id)
     return await desk.runtime.call(name, call, timeout_s=CALL_S)
 
 
 async def _status(session: Session, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text_or_none("runId")
     if run_id is not None:
-        return {"runs": [session.desk_of_run(run_id).board.runs[run_id]]}
-    return {"runs": [row for desk in session.desks for row in desk.board.runs.values()]}
+        return {"runs": [session.folders.desk_of_run(run_id).board.runs[run_id]]}
+    return {"runs": [row for desk in session.folders.desks for row in desk.board.runs.values()]}
 
 
 async def _say(session: Session, args: Arguments) -> Mapping[str, Any]:
     call: Json = {"text": args.text("text")}
     run_id = args.text_or_none("runId")
     if run_id is None:
-        return await session.only_desk().runtime.call("say", call, timeout_s=CALL_S)
+        return await session.folders.only_desk().runtime.call("say", call, timeout_s=CALL_S)
     return await _call_run(session, run_id, "say", {**call, "runId": run_id})
 
 
 async def _answer(session: Session, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text("runId")
-    desk = session.desk_of_run(run_id)
+    desk = session.folders.desk_of_run(run_id)
     if desk.board.state_of(run_id) != RunState.BLOCKED and not desk.runtime.running:
         raise UserError(f"The run {run_id} asks nothing.")
     return await _call_run(session, run_id, "answer", {"runId": run_id, "answer": args.text("answer")})
@@ -201,7 +202,7 @@ async def _answer(session: Session, args: Arguments) -> Mapping[str, Any]:
 async def _trust(session: Session, args: Arguments) -> Mapping[str, Any]:
     root, trusted = args.text("root"), args.flag("trusted")
     path = path_of(root) if scheme_of(root) == "file" else Path(root)
-    for desk in session.desks:
+    for desk in session.folders.desks:
         if desk.root == path:
             return await desk.runtime.call("trust", {"trusted": trusted}, timeout_s=CALL_S)
     raise UnknownIdError(f"{root} is not a workspace folder.", hint="Give the URI or the path of an open folder.")
@@ -211,8 +212,10 @@ async def _log_tail(session: Session, read_log: ReadLog, args: Arguments) -> Map
     lines = min(args.number("lines", default=_TAIL_LINES), _TAIL_MOST_LINES)
     errors_only = args.flag("errorsOnly", default=False)
     uri = args.text_or_none("uri")
-    desks = session.desks
-    root = (session.locate(uri)[0] if uri is not None else desks[0] if desks else session.only_desk()).root
+    desks = session.folders.desks
+    root = (
+        session.folders.locate(uri)[0] if uri is not None else desks[0] if desks else session.folders.only_desk()
+    ).root
     async with asyncio.timeout(CALL_S):
         text, path = await in_thread(lambda: read_log(root, lines, errors_only))
     return {"text": text, "path": str(path)}

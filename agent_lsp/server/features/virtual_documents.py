@@ -15,9 +15,10 @@ from lsprotocol import types
 
 from agent_lsp.domain.errors import AgentLspError, UnknownIdError
 from agent_lsp.server.board import Card, Json
+from agent_lsp.server.desk import Desk
 from agent_lsp.server.protocol import EdgeServer, RequestError
 from agent_lsp.server.public import verdict_title
-from agent_lsp.server.session import Desk, Session
+from agent_lsp.server.session import Session
 from agent_lsp.server.threads import in_thread
 from agent_lsp.server.uris import uri_of
 
@@ -37,7 +38,7 @@ class VirtualDocuments:
         self._session = session
         self._folder: Path | None = None
         self._read: set[str] = set()
-        session.on_event(self._on_event)
+        session.listeners.on_event(self._on_event)
 
     async def offer(self) -> None:
         """Registers the scheme where the client can use it."""
@@ -53,14 +54,14 @@ class VirtualDocuments:
             return self.plan_text(rest.removesuffix(".md"))
         if kind == "proposal":
             proposal_id, _, path = rest.partition("/")
-            _, card = self._session.card_of(proposal_id)
+            _, card = self._session.folders.card_of(proposal_id)
             self._read.add(uri)
             return self.diff_text(card, None if path in ("", WHOLE) else path)
         raise UnknownIdError(f"There is no document {uri}.")
 
     def plan_text(self, run_id: str) -> str:
         """The plan of a run as Markdown. Raises UnknownIdError."""
-        desk = self._session.desk_of_run(run_id)
+        desk = self._session.folders.desk_of_run(run_id)
         plan = desk.board.plans.get(run_id)
         if plan is None:
             raise UnknownIdError(f"The run {run_id} has no plan yet.")

@@ -59,7 +59,7 @@ async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_c
     arguments = [argument.replace("{folder}", str(folder)) for argument in what.arguments]
     command = Command(
         argv=(what.interpreter.program(candidate), str(folder / _FILES[0]), str(folder / "config.json"), *arguments),
-        env={"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")},
+        env={"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"), **_plugins(what.interpreter)},
         timeout_s=request.timeout_s,
     )
     watcher = asyncio.create_task(_follow(report, on_case)) if on_case else None
@@ -80,6 +80,11 @@ async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_c
     if digests != {name: _digest(folder / name) for name in digests}:
         records.marker = None
     return suite_report(what.runner, records, result, fail_fast=request.fail_fast)
+
+
+def _plugins(interpreter: Interpreter) -> dict[str, str]:
+    """Plugins that happen to be installed beside agent-lsp are no part of the workspace's way of testing."""
+    return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if interpreter.borrowed else {}
 
 
 def _lay_out(folder: Path) -> dict[str, str]:

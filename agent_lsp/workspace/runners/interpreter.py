@@ -48,6 +48,11 @@ class Interpreter:
         """What to start in this candidate."""
         return f"{candidate.root}/{self.shown}" if self.inside else self.shown
 
+    @property
+    def borrowed(self) -> bool:
+        """Whether this is agent-lsp's own Python: what is installed there is not the workspace's."""
+        return self.origin == _OURS
+
     def describe(self) -> str:
         """Which Python, from where, with what, and what was passed over on the way."""
         has = f"pytest {self.pytest}" if self.pytest else "no pytest"

@@ -1,0 +1,98 @@
+"""Owns the workspace folders of a session: which one a path, a run or a proposal belongs to."""
+
+from pathlib import Path
+
+from agent_lsp.domain.errors import BadArgumentError, UnknownIdError
+from agent_lsp.server.board import Card
+from agent_lsp.server.desk import Desk
+from agent_lsp.server.uris import path_of, scheme_of
+
+
+class Folders:
+    """The desks of all folders, in the client's order."""
+
+    def __init__(self) -> None:
+        self._desks: dict[Path, Desk] = {}
+
+    @property
+    def desks(self) -> list[Desk]:
+        """One for each workspace folder."""
+        return list(self._desks.values())
+
+    def at(self, root: Path) -> Desk | None:
+        """The desk of this very folder."""
+        return self._desks.get(root)
+
+    def add(self, desk: Desk) -> None:
+        """A folder to serve."""
+        self._desks[desk.root] = desk
+
+    def remove(self, root: Path) -> Desk | None:
+        """The desk that is no longer served; its runtime is the caller's to stop."""
+        return self._desks.pop(root, None)
+
+    def desk_of(self, path: Path) -> Desk | None:
+        """The folder that holds the path, the innermost one where they are nested."""
+        holding = [desk for desk in self._desks.values() if path.is_relative_to(desk.root)]
+        return max(holding, key=lambda desk: len(desk.root.parts), default=None)
+
+    def locate(self, uri: str) -> tuple[Desk, str]:
+        """The folder of a document and its path there. Raises BadArgumentError for what is not ours."""
+        path = path_of(uri)
+        if path is None:
+            scheme = scheme_of(uri) or "no scheme"
+            raise BadArgumentError(
+                f"{uri} is not a file ({scheme}); agent-lsp works on files of a workspace folder.",
+                hint="Save the document inside a workspace folder first.",
+            )
+        path = self.home(path)
+        desk = self.desk_of(path)
+        if desk is None:
+            raise BadArgumentError(
+                f"{path} is in no workspace folder.", hint="Open the folder that holds it, then try again."
+            )
+        return desk, desk.relative(path) or "."
+
+    def try_locate(self, uri: str) -> tuple[Desk, str] | None:
+        """Like `locate`, with None for what is not ours."""
+        try:
+            return self.locate(uri)
+        except BadArgumentError:
+            return None
+
+    def only_desk(self) -> Desk:
+        """The only workspace folder. Raises BadArgumentError when there is none or more than one."""
+        if len(self._desks) == 1:
+            return next(iter(self._desks.values()))
+        if not self._desks:
+            raise BadArgumentError("No workspace folder is open.", hint="Open a folder, then try again.")
+        names = ", ".join(str(root) for root in self._desks)
+        raise BadArgumentError(
+            f"There are several workspace folders: {names}.", hint="Give a `uri` in the folder that is meant."
+        )
+
+    def home(self, path: Path) -> Path:
+        """The path as its workspace folder spells it, where one of the two goes through a symlink."""
+        if self.desk_of(path) is not None:
+            return path
+        resolved = path.resolve()
+        for root in self._desks:
+            if resolved.is_relative_to(root.resolve()):
+                return root / resolved.relative_to(root.resolve())
+        return path
+
+    def desk_of_run(self, run_id: str) -> Desk:
+        """The folder of a run. Raises UnknownIdError."""
+        for desk in self._desks.values():
+            if run_id in desk.board.runs:
+                return desk
+        raise UnknownIdError(f"There is no run {run_id}.", hint="agent.status lists the runs of this session.")
+
+    def card_of(self, proposal_id: str) -> tuple[Desk, Card]:
+        """A proposal with its folder. Raises UnknownIdError."""
+        for desk in self._desks.values():
+            if proposal_id in desk.board.cards:
+                return desk, desk.board.cards[proposal_id]
+        raise UnknownIdError(
+            f"There is no proposal {proposal_id}.", hint="agent.status shows the proposalId of every run."
+        )
