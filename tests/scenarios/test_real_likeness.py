@@ -57,8 +57,9 @@ async def test_who_hears_by_the_progress_that_a_run_is_over_finds_it_so_in_its_r
     out = await command_line(home, root, "run", "make the failing tests pass", "--json")
 
     events = [json.loads(line) for line in out.splitlines()]
-    told = [event["event"] for event in events if event.get("state") == "proposed"]
-    assert told[0] == "run", "progress said it before the row did"
+    about_the_run = [event for event in events if event["event"] in ("run", "progress")]
+    told = [event["event"] for event in about_the_run if event["state"] == "proposed"]
+    assert told[0] == "run", "the progress said it before the row did"
     first_row = next(event for event in events if event["event"] == "run" and event["state"] == "proposed")
     assert first_row["proposalId"]
     assert first_row["verdict"] == "proven"

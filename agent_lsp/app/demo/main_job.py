@@ -20,6 +20,9 @@ from agent_lsp.app.demo.sample_project import BUGGY_FILE, GOAL, make_sample_proj
 from agent_lsp.app.verdict_text import verdict_text
 from agent_lsp.workspace.process import Start, run, start_piped
 
+_FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""Fonts that the picture would fetch from elsewhere; the fallback after them is any monospaced one."""
+
 _OVER = frozenset({"proposed", "failed", "cancelled", "discarded", "applied"})
 
 
@@ -33,7 +36,8 @@ def show_main_job(keep: Path | None = None, svg: Path | None = None) -> int:
     try:
         status = asyncio.run(_Demonstration(console, folder).run())
         if svg is not None:
-            console.save_svg(str(svg), title="agent-lsp demo")
+            picture = console.export_svg(title="agent-lsp demo")
+            svg.write_text(_FONT_FACE.sub("", picture))
         return status
     except KeyboardInterrupt:
         console.print("cancelled")
