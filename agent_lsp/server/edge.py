@@ -155,6 +155,8 @@ class Edge:
             logger.exception("loading after initialize failed")
             session.show(types.MessageType.Error, f"agent-lsp: {error}")
         names = ", ".join(str(root) for root in roots) or "no folder"
+        client = (self._params.get("clientInfo") or {}).get("name", "an editor")
+        logger.info("agent-lsp %s serves %s in %s", self._dependencies.version, client, names)
         session.log(types.MessageType.Info, f"agent-lsp {self._dependencies.version} serves {names}")
         await config.pull()
         session.ready.set()

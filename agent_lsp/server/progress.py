@@ -127,10 +127,14 @@ class Progress:
 
 
 def _wording(data: Mapping[str, Any]) -> str:
-    state, message = str(data.get("state", "")).replace("_", " "), str(data.get("message") or "")
-    return shorten(f"{state}: {message}", 200) if message and message != state else state
+    return _told(str(data.get("state", "")).replace("_", " "), data.get("message"))
 
 
 def _ending(state: str, data: Mapping[str, Any]) -> str:
-    detail = data.get("verdict") if state == RunState.PROPOSED else data.get("message")
-    return shorten(f"{state}: {detail}", 200) if detail else state
+    return _told(state, data.get("verdict") if state == RunState.PROPOSED else data.get("message"))
+
+
+def _told(state: str, detail: Any) -> str:
+    """The state with its detail, which may begin with the state's name already."""
+    text = str(detail or "")
+    return shorten(text if text.startswith(state) else f"{state}: {text}", 200) if text else state

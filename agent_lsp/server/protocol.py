@@ -22,6 +22,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, default_converter
 
 from agent_lsp.domain.errors import OperatorError
+from agent_lsp.domain.scope import scope
 from agent_lsp.server.wire import encode_frame
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,10 @@ class EdgeProtocol(LanguageServerProtocol):
             future.cancel()
 
     def _take_request(self, msg_id: MsgId, method: str, params: Any) -> None:
+        with scope(request_id=msg_id, operation=method):
+            self._serve_request(msg_id, method, params)
+
+    def _serve_request(self, msg_id: MsgId, method: str, params: Any) -> None:
         try:
             self._check_phase(method)
             handler = self.fm.features.get(method)

@@ -106,6 +106,7 @@ class Runtime:
         process = await self._start()
         peer = Peer(process.reader, process.writer, self._handlers, self._on_event)
         self._process, self._peer = process, peer
+        logger.info("started a runtime, process %d", process.pid)
         self._watching = asyncio.get_running_loop().create_task(self._watch(process, peer))
         return peer
 

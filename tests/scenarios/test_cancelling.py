@@ -66,6 +66,10 @@ async def silent(scene: Scene, phase: str) -> None:
     await eventually(lambda: model.in_phase(phase))
 
 
+def log_of(scene: Scene, run_id: str) -> list[str]:
+    return [line for line in scene.log().splitlines() if f"run={run_id} " in line]
+
+
 async def cancelled(scene: Scene, run_id: str, began_s: float) -> None:
     """The run is cancelled in time, says so everywhere, and leaves nothing behind."""
     row = await scene.until(run_id, "cancelled")
@@ -74,9 +78,9 @@ async def cancelled(scene: Scene, run_id: str, began_s: float) -> None:
     assert row["message"] == "cancelled"
     await nothing_left(scene, CANCELLED_WITHIN_S)
     assert len(runtimes(scene)) == 1, "the runtime stays for the next run"
-    facts = [fact for fact in journal(scene.root, run_id) if fact.kind == "run.ended"]
+    facts = await eventually(lambda: [fact for fact in journal(scene.root, run_id) if fact.kind == "run.ended"])
     assert [fact.data for fact in facts] == [{"state": "cancelled", "reason": "cancelled"}]
-    assert [line for line in scene.log().splitlines() if f"run={run_id} " in line and "run.ended" in line]
+    await eventually(lambda: [line for line in log_of(scene, run_id) if "run.ended" in line and "cancelled" in line])
     assert "COPILOT ERROR START" not in scene.log(), scene.log()
     assert (scene.root / "calc.py").read_bytes() == PROJECT["calc.py"].encode()  # type: ignore[union-attr]
 

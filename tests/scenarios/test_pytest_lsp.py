@@ -4,6 +4,7 @@ Its warnings on what a client did not declare are errors here, as all warnings a
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,9 +177,14 @@ async def test_a_command_is_carried_to_an_accepted_code_action(stand: Stand) -> 
             await asyncio.sleep(0.05)
     run, *rest = stand.client.progress_reports.values()
     assert len(run) > 2, "it is told how the run goes"
+    ends = []
     for reports in (run, *rest):
         kinds = [report.kind for report in reports]  # type: ignore[attr-defined]
         assert kinds == ["begin", *["report"] * (len(kinds) - 2), "end"]
+        told = [str(report.message) for report in reports]  # type: ignore[attr-defined]
+        assert not [text for text in told if re.match(r"(\w+): \1\b", text)], "no state is named twice"
+        ends.append(told[-1])
+    assert ends in (["proposed: proven"], ["proposed: proven", "applied: Agent: Done."])
     assert stand.client.error is None
 
 

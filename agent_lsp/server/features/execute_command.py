@@ -26,6 +26,7 @@ def register(server: EdgeServer, session: Session, commands: Mapping[str, Comman
         if session.client.trace is not types.TraceValue.Off:
             session.client.notify(types.LOG_TRACE, types.LogTraceParams(message=f"command {params.command}"))
         raw: Any = list(params.arguments or ())
+        logger.info("%s %.500s", params.command, raw)
         if params.work_done_token is not None and len(raw) <= 1:
             raw = _with_token(raw, params.work_done_token)
         return await answer(commands[params.command], raw)
