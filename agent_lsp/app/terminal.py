@@ -85,7 +85,7 @@ class _TerminalRun:
         self.state = ""
         self.message = ""
         self.proposal_id = ""
-        self.cancelled = False
+        self.over = False
         self.settled = asyncio.Event()
         self.waiting = asyncio.Event()
         self.question: Mapping[str, Any] = {}
@@ -101,11 +101,11 @@ class _TerminalRun:
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                self.cancelled = True
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
                 self.console.print("cancelled; nothing was changed")
                 return EXIT_CANCELLED
+            self.over = True
             return work.result()
         finally:
             watch.cancel()
@@ -187,6 +187,8 @@ class _TerminalRun:
         self.console.print(Panel(verdict_text(verdict), title=f"verdict: {verdict['decision']}", title_align="left"))
 
     def _hear(self, event: str, data: Mapping[str, Any]) -> None:
+        if self.over:  # the outcome was told; what closing the runtime does to the run is no news
+            return
         if self.request.json:
             print(json.dumps({"event": event, **data}), flush=True)
         if event == "run" and data["runId"] == self.run_id:

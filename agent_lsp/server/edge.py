@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from lsprotocol import types
 
+from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.server.capabilities import initialize_result
+from agent_lsp.server.desk import START_S, Desk
 from agent_lsp.server.edits import EditorHand
 from agent_lsp.server.features import (
     agent_messages,
@@ -42,6 +44,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_S: Final = 1.0
 _WATCHED_KINDS: Final = 7
 _LOST_CLIENT: Final = 1
+_STATE: Final = ".agent-lsp/state.db"
 
 
 class Edge:
@@ -169,6 +172,9 @@ class Edge:
                 for root in roots
             ]
             await register_capability(session, types.WORKSPACE_DID_CHANGE_WATCHED_FILES, {"watchers": watchers})
+        for desk in session.folders.desks:
+            if (desk.root / _STATE).exists():
+                self._client.in_background(_mend(desk))
 
     async def _stop_runtimes(self) -> None:
         if self._session is not None:
@@ -180,3 +186,11 @@ class Edge:
     def _leave(self, status: int) -> None:
         if not self._status.done():
             self._status.set_result(status)
+
+
+async def _mend(desk: Desk) -> None:
+    """Starts the runtime where one has worked before: what a crash left is mended now, not at the next run."""
+    try:
+        await desk.runtime.call("status", {}, timeout_s=START_S)
+    except (AgentLspError, TimeoutError, OSError) as error:
+        logger.warning("the runtime of %s did not start: %s", desk.root, error or "no answer in time")

@@ -28,7 +28,9 @@ class CloneMaker:
             folder = home.path / self._trees.root.name
             copy = await Copy.make(self._trees, tree, folder, live)
             await asyncio.to_thread(_link_ignored, self._trees.root, folder, copy.brought)
-            env = {**command_env(os.environ, str(home.path / "tmp")), MARK: home.path.name}
+            # No byte-code: an editable install names the live folder, and would write there.
+            clean = command_env(os.environ, str(home.path / "tmp"))
+            env = {**clean, MARK: home.path.name, "PYTHONDONTWRITEBYTECODE": "1"}
             config = {
                 "namespaces": None,
                 "wrapped": False,

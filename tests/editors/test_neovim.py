@@ -64,9 +64,9 @@ async def test_neovim_runs_reviews_applies_and_undoes_with_one_u(tmp_path: Path)
 
     assert (seen["encoding"], seen["root"]) == ("utf-8", str(project))
     assert seen["run"]["runId"].startswith("r_")
-    assert [row["kind"] for row in seen["progress"]][0] == "begin"
+    assert seen["progress"][0]["kind"] == "begin"
     assert seen["progress"][-1]["kind"] == "end"
-    assert any("report" == row["kind"] and row["message"] for row in seen["progress"])
+    assert any(row["kind"] == "report" and row["message"] for row in seen["progress"])
     assert "proven" in seen["diagnostic"]
     assert any("Accept" in str(title) for title in seen["lenses"])
     accept = next(title for title in seen["titles"] if "Accept change" in title)

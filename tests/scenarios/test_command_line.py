@@ -85,6 +85,7 @@ MakeShell = Callable[..., Awaitable[Shell]]
 async def shell(tmp_path: Path) -> AsyncIterator[MakeShell]:
     """Makes a project and its shell: `await shell(brain)`; no brain: the embedded engine."""
     models: list[AnthropicServer] = []
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here is ignored by our commands
 
     async def make(brain: Brain | None = None, files: Mapping[str, str | bytes] = PROJECT) -> Shell:
         root, home = tmp_path / "project", tmp_path / "home"
@@ -97,6 +98,7 @@ async def shell(tmp_path: Path) -> AsyncIterator[MakeShell]:
         return Shell(root, environment(home, model, {}), model)
 
     yield make
+    signal.signal(signal.SIGINT, heard)
     for model in models:
         model.stop()
 

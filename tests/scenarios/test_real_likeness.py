@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 import sysconfig
 import venv
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from tests.anthropic_server import ScriptedBrain, calls, edit, finish, reflect
 from tests.scenarios.conftest import Stage
-from tests.scenarios.scene import PROJECT, environment, write_project
+from tests.scenarios.scene import CALC, PROJECT, SERVE, WAIT_S, environment, write_project
+from tests.server.raw_client import VSCODE, RawClient, aware
 
 FIX = edit("calc.py", "return a - b", "return a + b")
 
@@ -127,3 +129,24 @@ async def test_source_that_asks_whether_a_test_runs_it_is_not_proven(stage: Stag
 
     assert verdict["decision"] != "proven"
     assert "pytest" in " ".join(verdict["reasons"])
+
+
+async def test_undoing_an_earlier_session_s_change_first_thing_says_that_it_is_done(tmp_path: Path) -> None:
+    root, home = tmp_path / "project", tmp_path / "home"
+    for folder in (root, home):
+        folder.mkdir()
+    write_project(root, PROJECT)
+    out = await command_line(home, root, "run", "make the failing tests pass", "--apply")
+    [checkpoint] = re.findall(r"checkpoint (c_\w+)", out)
+    assert (root / "calc.py").read_text() != CALC
+    client = RawClient()
+    await client.start(SERVE, cwd=root, env=environment(home, None, {}))
+    try:
+        await client.initialize(aware(VSCODE), root)
+        argument = {"command": "agent.rollback", "arguments": [{"checkpointId": checkpoint}]}
+        answer = await client.request("workspace/executeCommand", argument, timeout_s=WAIT_S)
+    finally:
+        await client.kill()
+
+    assert answer.get("applied") is True, "the runtime had to start first, which is no failure to undo"
+    assert (root / "calc.py").read_text() == CALC

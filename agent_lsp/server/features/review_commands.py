@@ -1,14 +1,17 @@
 """Owns the commands about proposals: read, apply, discard, test again, roll back, show."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+
+from lsprotocol import types
 
 from agent_lsp.domain.errors import LinkClosedError, UnknownIdError
 from agent_lsp.link.peer import PeerError
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Card, Json
-from agent_lsp.server.desk import CALL_S, Desk
+from agent_lsp.server.desk import CALL_S, START_S, Desk
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.features.virtual_documents import VirtualDocuments
 from agent_lsp.server.public import public_proposal, public_verdict
@@ -75,7 +78,28 @@ async def _rollback(session: Session, args: Arguments) -> Mapping[str, Any]:
         raise UnknownIdError(
             f"There is no checkpoint {checkpoint_id}.", hint="agent.apply answers with the id of its checkpoint."
         )
-    return await candidates[-1].runtime.call("rollback", call, timeout_s=CALL_S / len(candidates))
+    return await _roll_back_in_time(session, candidates[-1], call, CALL_S / len(candidates))
+
+
+async def _roll_back_in_time(session: Session, desk: Desk, call: Json, within_s: float) -> Mapping[str, Any]:
+    """The answer, or that it is pending: a runtime that must start first takes its time, and is told of at the end."""
+    task = asyncio.ensure_future(desk.runtime.call("rollback", call, timeout_s=START_S))
+    await asyncio.wait({task}, timeout=within_s)
+    if not task.done():
+        task.add_done_callback(partial(_tell_rollback, session))
+        return {"applied": False, "pending": True, "reason": "The runtime is still at it; a message tells how it ends."}
+    return task.result()
+
+
+def _tell_rollback(session: Session, task: "asyncio.Future[Mapping[str, Any]]") -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is None and task.result().get("applied"):
+        session.show(types.MessageType.Info, "agent-lsp: the change was rolled back.")
+        return
+    reason = str(error) if error is not None else str(task.result().get("reason", ""))
+    session.show(types.MessageType.Warning, f"agent-lsp: the change was not rolled back. {reason}")
 
 
 async def _show(session: Session, documents: VirtualDocuments, args: Arguments) -> Mapping[str, Any]:
