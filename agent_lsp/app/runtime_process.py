@@ -1,6 +1,7 @@
 """Owns the runtime as a process: its pipe to the edge, its idle end, and its end with the edge."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -49,6 +50,8 @@ def _keep_the_pipe() -> tuple[int, int]:
 
 
 async def _serve(root: Path, incoming: int, outgoing: int) -> None:
+    gc.enable()
+    gc.freeze()
     reader, writer = await _streams(incoming, outgoing)
     editor = LinkEditor()
     early: list[tuple[str, Mapping[str, Any]]] = []

@@ -139,6 +139,9 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _runtime(options: argparse.Namespace) -> int:
+    import gc
+
+    gc.disable()  # importing makes no garbage, only work for the collector; serving turns it on again
     from agent_lsp.app.runtime_process import serve_runtime
 
     return serve_runtime(options.root.resolve())

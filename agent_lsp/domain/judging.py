@@ -8,6 +8,7 @@ from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, stat
 from agent_lsp.domain.coverage import LineEvidence, Provenance, line_evidence, provenance
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import FindingKind
+from agent_lsp.domain.self_regard import asks_for_tests
 from agent_lsp.domain.verdict import Decision, Verdict
 
 _NAMED = 5
@@ -184,7 +185,7 @@ def _uncertain(case: _Case) -> Ruling | None:
 def _good(case: _Case) -> Ruling:
     tests, lines, trial = case.tests, case.lines, case.trial
     proofs = sorted({*tests.fixed, *case.goals.proven})
-    capped = trial.integrity.of(FindingKind.CONFIG)
+    capped = [*(finding.text for finding in trial.integrity.of(FindingKind.CONFIG)), *asks_for_tests(trial.edits)]
     whole = lines.changed > 0 and lines.run == lines.changed
     if proofs and whole and not capped:
         verb = "fails" if len(proofs) == 1 else "fail"
@@ -199,7 +200,7 @@ def _good(case: _Case) -> Ruling:
     if blind and not proofs:
         return Decision.UNDECIDED, [f"{name_tests(blind)} cannot be collected with or without the change."]
     reasons = ["Nothing broke."]
-    reasons += [f"{finding.text}, so the change can be passed at best." for finding in capped]
+    reasons += [f"{text}, so the change can be passed at best." for text in capped]
     if not proofs:
         reasons.append("No test that existed fails without the change and passes with it.")
     if lines.unrun:

@@ -30,12 +30,13 @@ class LinkEditor:
         """All open documents under the root. Raises LinkClosedError or TimeoutError, never a stale answer."""
         if self._peer is None:
             return ()
-        known = {path: buffer.version for path, buffer in self._seen.items()}
+        seen = self._seen
+        known = {path: buffer.version for path, buffer in seen.items()}
         answer = await self._peer.call("buffers", {"known": known}, timeout_s=_BUFFERS_TIMEOUT_S)
         current: dict[str, Buffer] = {}
         for row in answer["buffers"]:
             path, version, text = row["path"], row["version"], row.get("text")
-            current[path] = self._seen[path] if text is None else Buffer(path, version, text)
+            current[path] = seen[path] if text is None else Buffer(path, version, text)
         self._seen = current
         return tuple(current.values())
 

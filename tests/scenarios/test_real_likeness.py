@@ -145,8 +145,11 @@ async def test_undoing_an_earlier_session_s_change_first_thing_says_that_it_is_d
         await client.initialize(aware(VSCODE), root)
         argument = {"command": "agent.rollback", "arguments": [{"checkpointId": checkpoint}]}
         answer = await client.request("workspace/executeCommand", argument, timeout_s=WAIT_S)
+        if answer.get("pending"):  # the runtime had to start first, which is no failure to undo
+            await client.wait_for("window/showMessage", lambda told: "was rolled back" in told["message"], WAIT_S)
+        else:
+            assert answer.get("applied") is True, answer
     finally:
         await client.kill()
 
-    assert answer.get("applied") is True, "the runtime had to start first, which is no failure to undo"
     assert (root / "calc.py").read_text() == CALC
