@@ -1,6 +1,6 @@
 """Owns the measurement of apply_patch on a file of diffs that small models wrote, against git and GNU patch.
 
-Run: python tests/measure_patches.py PATH/sloppy-diffs.jsonl [--list applied|refused]
+Run: python -m tests.measure_patches PATH/sloppy-diffs.jsonl [--list applied|refused]
 Each row of the file is JSON with `name`, `before` and `diff`. A diff is judged on its lines, not on the file name
 it guessed: like `patch FILE`, all but the `as named` row are told which file is meant.
 """

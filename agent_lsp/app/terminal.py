@@ -83,6 +83,8 @@ class _TerminalRun:
         self.bar = self.progress.add_task("starting", total=None)
         self.run_id = "r_" + secrets.token_hex(6)
         self.state = ""
+        self.titles: list[str] = []
+        self.told_steps: set[tuple[int, str]] = set()
         self.message = ""
         self.proposal_id = ""
         self.over = False
@@ -196,8 +198,7 @@ class _TerminalRun:
         elif event == "proposal":
             self.proposal_id = data["proposalId"]
         elif event == "plan" and not self.request.json:
-            for number, step in enumerate(data["steps"], 1):
-                self.console.print(f"{number}. {step['title']}  [{step['state']}]", soft_wrap=True)
+            self._tell_plan(data["steps"])
         elif event == "blocked":
             self.question = data
             self.waiting.set()
@@ -207,6 +208,16 @@ class _TerminalRun:
             )
         elif event == "message" and not self.request.json:
             self.console.print(str(data["text"]), soft_wrap=True)
+
+    def _tell_plan(self, steps: Sequence[Mapping[str, Any]]) -> None:
+        """A new plan whole; of one that goes on, the steps that ended. The state tells which one runs."""
+        titles = [step["title"] for step in steps]
+        new, self.titles = titles != self.titles, titles
+        for number, step in enumerate(steps, 1):
+            ended = step["state"] in ("done", "failed") and (number, step["state"]) not in self.told_steps
+            if new or ended:
+                self.told_steps.add((number, step["state"]))
+                self.console.print(f"{number}. {step['title']}  [{step['state']}]", soft_wrap=True)
 
     def _take_state(self, data: Mapping[str, Any]) -> None:
         changed = data["state"] != self.state

@@ -25,7 +25,7 @@ class PytestRunner:
 
     def describe(self) -> str:
         """A line for doctor."""
-        return f"{self.name} with {self._interpreter.describe()}"
+        return f"pytest with {self._interpreter.describe()}"
 
     async def run(self, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None = None) -> SuiteReport:
         """See SuiteRunner. Asked ids and paths that are not there are told in the report's `not_found`."""
