@@ -124,3 +124,25 @@ def test_importing_every_module_has_no_effect_and_prints_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+HEAVY = {"anthropic", "httpx", "httpx2", "pydantic", "apsw", "detect_secrets", "concurrent_log_handler", "rich"}
+
+
+def test_the_edge_loads_no_model_library_no_database_and_no_settings_library() -> None:
+    code = (
+        "import sys, agent_lsp.cli.main, agent_lsp.app.edge, agent_lsp.app.logs, agent_lsp.server.edge\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_of_pygls_is_loaded_before_initialize_can_be_answered() -> None:
+    code = (
+        "import sys, agent_lsp.cli.main, agent_lsp.app.edge\n"
+        "print(sorted({'pygls', 'lsprotocol', 'asyncio', 'attrs'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "pygls" not in done.stdout
+    assert "lsprotocol" not in done.stdout
