@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
+JOBS ?= auto
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -15,7 +16,7 @@ demo: setup ## fix a real bug in a real project, through the language server, wi
 
 test: setup ## run the tests with coverage (at least 85 %)
 	@rm -f .coverage .coverage.*
-	@$(PY) -m coverage run -m pytest -q -m "not editor" $(PYTEST_ARGS)
+	@$(PY) -m coverage run -m pytest -q -n $(JOBS) --dist worksteal -m "not editor" $(PYTEST_ARGS)
 	@$(PY) -m coverage combine -q
 	@$(PY) -m coverage report
 
