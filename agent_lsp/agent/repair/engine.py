@@ -15,6 +15,7 @@ from agent_lsp.domain.ports import Candidate, Clock, RunnerFinder, SuiteRunner
 from agent_lsp.domain.task import Goal
 
 NAME = "embedded"
+_AMBIGUOUS = frozenset({"wrong variable", "constant"})
 
 FIRST_LOOK = 1 / 3
 """The part of the time that the first run of the tests may take; a slower suite leaves no time for a search."""
@@ -167,6 +168,8 @@ def _summary(memory: Memory, found: Survey, left: list[CaseId]) -> str:
         verdict = winner.evidence.verdict
         if winner.evidence.verdict.decision.value != "proven":
             parts.append(f"Not proven, read it with care: {' '.join(verdict.reasons) or verdict.title()}")
+    if any(winner.edit.template in _AMBIGUOUS for winner in memory.winners):
+        parts.append("For such an edit others may pass the same tests as well, so read whether it says what is meant.")
     if left:
         parts.append(f"Still failing, for no single small edit was found: {shown_tests(left)}.")
     return "\n".join(parts)

@@ -12,6 +12,8 @@ from agent_lsp.domain.verdict import SuiteReport
 Suspicion = Mapping[str, Mapping[int, float]]
 """For each file its one-based lines, from 0 (never run by a failing test) to 1 (run by all of them and no other)."""
 
+_ON_IMPORT = 0.2
+_RAISED = 0.5
 _PLACE = re.compile(r'(?:File ")?([\w./\\-]+\.py)(?:", line |:)(\d+)')
 
 
@@ -25,6 +27,19 @@ def ochiai(report: SuiteReport, failing: Collection[CaseId]) -> Suspicion:
             if failed:
                 ran = failed + len(passed.get(line, ()))
                 found.setdefault(path, {})[line] = failed / sqrt(len(failing) * ran)
+    return found
+
+
+def weighed(suspicion: Suspicion, sources: Iterable[Source]) -> Suspicion:
+    """Lines that say little by having run weigh less: those run on import, and the `raise` that tells of a failure.
+
+    What an import runs counts as run by whichever test came first.
+    """
+    found = {path: dict(lines) for path, lines in suspicion.items()}
+    for source in sources:
+        called, raised = _called_and_raised(source)
+        for line in found.get(source.path, {}):
+            found[source.path][line] *= (1.0 if line in called else _ON_IMPORT) * (_RAISED if line in raised else 1.0)
     return found
 
 
@@ -75,6 +90,16 @@ def _functions_run(report: SuiteReport, sources: Iterable[Source]) -> dict[CaseI
                 for test in lines.get(line, ()):
                     found.setdefault(test, set()).add((source.path, first))
     return found
+
+
+def _called_and_raised(source: Source) -> tuple[set[int], set[int]]:
+    called = {line for _, first, last in functions(source) for line in range(first, last + 1)}
+    raised: set[int] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Lambda | ast.Raise):
+            lines = raised if isinstance(node, ast.Raise) else called
+            lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return called, raised
 
 
 def _names(text: str) -> set[str]:

@@ -89,11 +89,13 @@ class Scope:
     """What the code of one function (or of the module) can name.
 
     `variables` maps each name, in order of first appearance, to the line that binds it first; 0 where it is
-    bound whenever the code runs (parameters, names from around the function).
+    bound whenever the code runs (parameters, names from around the function). `own` are those of them that a
+    function binds and not the module.
     """
 
     variables: Mapping[str, int]
     attributes: tuple[str, ...]
+    own: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ class _Walk:
             self.expression(node, (statement,), scope, lines)
         inner = scope
         if isinstance(statement, Function):
-            inner = Scope(_bound(_bindings(statement)) | dict.fromkeys(scope.variables, 0), self.attributes)
+            bound = _bound(_bindings(statement))
+            around = {name: 0 for name in scope.variables if name not in bound}
+            inner = Scope(bound | around, self.attributes, scope.own | bound.keys())
         self.block(nested, inner)
 
     def expression(self, node: ast.AST, parents: tuple[ast.AST, ...], scope: Scope, lines: tuple[int, int]) -> None:
@@ -143,7 +147,8 @@ class _Walk:
         if isinstance(node, ast.expr):
             self.sites.append((Site(self.source, node, parents, scope), lines))
         if isinstance(node, _COMPREHENSIONS | ast.Lambda):
-            scope = Scope({**scope.variables, **dict.fromkeys(_bound(_bindings(node)), 0)}, scope.attributes)
+            bound = dict.fromkeys(_bound(_bindings(node)), 0)
+            scope = Scope({**scope.variables, **bound}, scope.attributes, scope.own | bound.keys())
         for child in _children(node):
             self.expression(child, (*parents, node), scope, lines)
 

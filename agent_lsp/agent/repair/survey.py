@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent_lsp.agent.repair.goals import is_named, named_tests
-from agent_lsp.agent.repair.localise import Suspicion, by_text, groups, ochiai
+from agent_lsp.agent.repair.localise import Suspicion, by_text, groups, ochiai, weighed
 from agent_lsp.agent.repair.source import parse
 from agent_lsp.domain.changes import HunkClass, classify
 from agent_lsp.domain.ids import CaseId
@@ -45,7 +45,8 @@ class Survey:
         """What these failing tests accuse: by the lines they ran, else by what their failures say. Takes a while."""
         found = ochiai(self.report, tests)
         if found:
-            return found
+            read = (parse(path, texts[path]) for path in found if path in texts)
+            return weighed(found, [source for source in read if source is not None])
         said = [self.report.cases[test].message for test in tests if test in self.report.cases]
         said += [text for path, text in self.report.collection_errors.items() if path in tests]
         parsed = [source for source in (parse(path, text) for path, text in texts.items()) if source is not None]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_lsp.agent.repair.localise import by_text, groups, ochiai
+from agent_lsp.agent.repair.localise import by_text, groups, ochiai, weighed
 from agent_lsp.agent.repair.source import Source, parse
 from agent_lsp.domain.verdict import SuiteReport
 
@@ -31,6 +31,14 @@ def test_a_line_that_only_failing_tests_run_is_the_most_suspicious() -> None:
 
 def test_lines_that_the_chosen_tests_did_not_run_are_not_suspected() -> None:
     assert ochiai(report({1: {"other"}, 2: {"f"}}), ["f"]) == {"a.py": {2: 1.0}}
+
+
+def test_lines_run_on_import_and_lines_that_raise_weigh_less() -> None:
+    text = (
+        "LIMIT = 3\nkey = lambda x: x\n\ndef f(x, y=LIMIT):\n    if x > y:\n        raise ValueError(x)\n    return x\n"
+    )
+    found = weighed({"a.py": dict.fromkeys((1, 2, 4, 5, 6, 7), 1.0), "b.py": {1: 1.0}}, [source("a.py", text)])
+    assert found == {"a.py": {1: 0.2, 2: 1.0, 4: 0.2, 5: 1.0, 6: 0.5, 7: 1.0}, "b.py": {1: 1.0}}
 
 
 def test_without_lines_the_failure_and_the_names_in_the_test_tell_where_to_look() -> None:

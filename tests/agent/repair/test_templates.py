@@ -64,6 +64,31 @@ def test_a_wrong_variable_becomes_one_that_is_bound_before() -> None:
     assert not any("middle = later" in other or "middle = middle" in other for other in found)
 
 
+def test_every_variable_of_the_function_is_offered_before_those_of_the_module_and_the_nearest_first() -> None:
+    names = [f"part{number}" for number in range(9)]
+    text = "__all__ = ['f']\nitems_of = 2\ndef f(seq):\n" + "".join(f"    {name} = seq\n" for name in names)
+    text += "    item = 1\n    val = 2\n    add(item)\n"
+    added = [other.splitlines()[-1].strip() for other in outcomes(text, text.count("\n"))]
+    tried = [line for line in added if line.startswith("add(") and line[4:-1].isidentifier()]
+    assert tried[0] == "add(val)"
+    assert set(tried) == {f"add({name})" for name in [*names, "val", "seq", "items_of"]}
+    assert tried[-1] == "add(items_of)"
+
+
+def test_a_constant_of_the_module_becomes_its_neighbour_before_anything_else() -> None:
+    text = "NEXT, PREV = 0, 1\nONE = 1\ndef f(a, b, c, d, e, g):\n    return a[NEXT]\n"
+    variables = [other for other in outcomes(text, 4) if "a[" in other and other.rstrip()[-2].isalpha()]
+    assert variables[0] == text.replace("a[NEXT]", "a[PREV]")
+
+
+def test_what_a_loop_goes_through_is_a_late_guess_for_what_it_tests_against() -> None:
+    text = "def f(seq, other):\n    seen = {1}\n    for item in seq:\n        if item in seen:\n            return 1\n"
+    found = outcomes(text, 4)
+    idle, plain = text.replace("in seen:", "in seq:"), text.replace("in seen:", "in other:")
+    assert found.index(plain) < found.index(idle)
+    assert found.index(idle) > len(found) // 2
+
+
 def test_an_attribute_becomes_another_one_of_the_file() -> None:
     text = "class A:\n    start: int\n    end: int\n\ndef f(a):\n    return a.start\n"
     assert text.replace("a.start", "a.end") in outcomes(text, 6)

@@ -9,6 +9,8 @@ from agent_lsp.agent.repair.edits import Rewrite
 from agent_lsp.agent.repair.source import Site
 
 _SHOWN = 5
+_ALIKE = 0.6
+_SELVES = ("self", "cls")
 _MOST_ARGUMENTS = 4
 
 _SIBLINGS = (
@@ -43,16 +45,19 @@ _SIBLINGS = (
 
 
 def variable(site: Site) -> Iterator[Rewrite]:
-    """A variable becomes another one that its scope binds, the most alike first."""
+    """A variable becomes another one that is bound before: any of its function, or one of a few of the module."""
     node = site.node
     if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
         return
     called = isinstance(site.parent, ast.Call) and site.parent.func is node
     if called or node.id not in site.scope.variables:
         return
-    bound = [name for name, line in site.scope.variables.items() if line < node.lineno]
-    for text, prior in _ranked(node.id, bound, 0.7):
-        yield Rewrite(*site.source.span(node), text, prior)
+    looped = _looped_over(site, node)
+    for rank, name in enumerate(_others_in_scope(site, node)):
+        prior = 0.7 if (name in site.scope.own) is (node.id in site.scope.own) else 0.4
+        if isinstance(site.parent, ast.Attribute) or name in _SELVES:
+            prior *= 0.6
+        yield Rewrite(*site.source.span(node), name, prior * 0.9**rank * (0.3 if name in looped else 1.0))
 
 
 def attribute(site: Site) -> Iterator[Rewrite]:
@@ -101,7 +106,38 @@ def sibling(site: Site) -> Iterator[Rewrite]:
     end = site.source.span(node)[1]
     for pair in _SIBLINGS:
         if name in pair:
-            yield Rewrite(end - len(name), end, pair[1 - pair.index(name)], 0.7)
+            yield Rewrite(end - len(name), end, pair[1 - pair.index(name)], 0.8)
+
+
+def _others_in_scope(site: Site, node: ast.Name) -> list[str]:
+    """Names of the function and some of the module, those of the same kind first; of each, the alike, then the near."""
+    own = site.scope.own
+    bound = {name: line for name, line in site.scope.variables.items() if line < node.lineno and name != node.id}
+    if node.id in _SELVES:
+        return [name for name, line in bound.items() if line == 0 and name in own]
+    alike = {name: difflib.SequenceMatcher(None, node.id, name).ratio() for name in bound}
+    far = {name: node.lineno - line for name, line in bound.items()}
+    if node.id not in own:
+        places = list(site.scope.variables)
+        far = {name: abs(places.index(name) - places.index(node.id)) for name in bound}
+    order = sorted(bound, key=lambda name: (alike[name] < _ALIKE, far[name], -alike[name]))
+    of_function = [name for name in order if name in own]
+    of_module = [name for name in order if name not in own and not name.startswith("__")][:_SHOWN]
+    return of_function + of_module if node.id in own else of_module + of_function
+
+
+def _looped_over(site: Site, node: ast.Name) -> set[str]:
+    """For what stands right of an `in`: what the loops around it go through, where its test would be idle."""
+    parent = site.parent
+    if not isinstance(parent, ast.Compare) or not isinstance(parent.ops[-1], ast.In | ast.NotIn) or node is parent.left:
+        return set()
+    loops = [
+        loop.iter
+        for loop in ast.walk(site.source.tree)
+        if isinstance(loop, ast.For) and loop.lineno <= node.lineno <= (loop.end_lineno or loop.lineno)
+    ]
+    within = [part.iter for holder in site.parents for part in getattr(holder, "generators", ())]
+    return {iterated.id for iterated in loops + within if isinstance(iterated, ast.Name)}
 
 
 def _ranked(name: str, others: Sequence[str], prior: float) -> list[tuple[str, float]]:

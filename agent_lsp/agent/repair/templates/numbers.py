@@ -43,7 +43,8 @@ def off_by_one(site: Site) -> Iterator[Rewrite]:
     node = site.node
     if not isinstance(node, ast.expr) or _number(site) is not None:
         return
-    prior = 0.8 if _is_position(site) else _value_prior(site)
+    # What is added to something may be text or a list as well.
+    prior = (0.5 if isinstance(site.parent, ast.BinOp) else 0.8) if _is_position(site) else _value_prior(site)
     if not prior or not isinstance(node, (*_PLAIN, ast.BinOp)):
         return
     if isinstance(node, ast.Constant) or (isinstance(node, ast.BinOp) and not _is_sum(node)):
