@@ -2,39 +2,23 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from agent_lsp.agent.apply import Hands
 from agent_lsp.agent.proposals import Proposal, event_data
 from agent_lsp.agent.sight import look
-from agent_lsp.domain.changes import FileEdit
+from agent_lsp.agent.validator import Judge
 from agent_lsp.domain.errors import BadArgumentError, UnknownIdError
 from agent_lsp.domain.events import Event, EventKind
-from agent_lsp.domain.ids import CaseId, HunkId
+from agent_lsp.domain.ids import HunkId
 from agent_lsp.domain.ports import Checkpoints, Clock, Editor, Files, Journal, Publish, Trees
 from agent_lsp.domain.task import RunState
-from agent_lsp.domain.verdict import Evidence, Verdict
+from agent_lsp.domain.verdict import Verdict
 
 CLOSED_KEPT: Final = 100
 """Closed proposals that are remembered, so that a late click gets a plain answer."""
 
 DIFF_KEPT_CHARS: Final = 200_000
-
-
-class Gate(Protocol):
-    """Runs tests before and after a change and judges. Implementation: agent/validation.py."""
-
-    async def validate(
-        self,
-        base_tree: str,
-        edits: tuple[FileEdit, ...],
-        *,
-        goal_tests: tuple[CaseId, ...] = (),
-        scope: tuple[str, ...] = (),
-        on_progress: Callable[[str, float | None], None] | None = None,
-    ) -> Evidence:
-        """A failing test is a result, not an error."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +31,7 @@ class ReviewPorts:
     trees: Trees
     files: Files
     editor: Editor
-    gate: Gate
+    gate: Judge
     checkpoints: Checkpoints
     journal: Journal
     publish: Publish

@@ -10,8 +10,8 @@ from agent_lsp.domain.task import Goal
 from agent_lsp.domain.verdict import Evidence, SuiteReport
 
 
-class Validator(Protocol):
-    """Runs tests and judges. Implementation: agent/validation.py."""
+class Judge(Protocol):
+    """Runs tests before and after a change and judges. Implementation: agent/validation.py."""
 
     async def validate(
         self,
@@ -24,6 +24,10 @@ class Validator(Protocol):
     ) -> Evidence:
         """The tests before and after the change, and the verdict. A failing test is a result, not an error."""
         ...
+
+
+class Validator(Judge, Protocol):
+    """A judge that also runs tests alone, for a tool or a search."""
 
     async def run_once(self, candidate: Candidate, tests: Sequence[str], watch: Sequence[str] = ()) -> SuiteReport:
         """One run of tests (ids or paths; none: the whole suite) in a candidate as it is now."""
