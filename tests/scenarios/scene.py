@@ -91,9 +91,28 @@ class Scene:
         return answer
 
     async def apply(self, proposal_id: str, **argument: Any) -> Json:
-        """`agent.apply`; when it is pending, how it ended: the state of its run and the last answer."""
+        """`agent.apply` with its end: when it took longer than a command may, how it is told later."""
         answer: Json = await self.client.command("agent.apply", {"proposalId": proposal_id, **argument})
+        async with asyncio.timeout(WAIT_S):
+            while answer.get("pending"):
+                now = await self.client.command("agent.proposal", {"proposalId": proposal_id})
+                if "checkpointId" in now:
+                    return {"applied": True, "checkpointId": now["checkpointId"], "verdict": now["verdict"]}
+                if refusals := self._messages(now["runId"]):
+                    return {"applied": False, "reason": refusals[-1], "verdict": answer["verdict"]}
+                await asyncio.sleep(0.05)
         return answer
+
+    async def rollback(self, checkpoint_id: str) -> Json:
+        """`agent.rollback` with its end, as `apply`."""
+        answer: Json = await self.client.command("agent.rollback", {"checkpointId": checkpoint_id})
+        if answer.get("pending"):
+            told = await self.client.wait_for("window/showMessage", lambda p: "rolled back" in p["message"], WAIT_S)
+            return {"applied": "not rolled back" not in told["message"], "reason": told["message"]}
+        return answer
+
+    def _messages(self, part: str) -> list[str]:
+        return [p["message"] for p in self.client.heard("window/showMessage", lambda p: part in p["message"])]
 
     def log(self) -> str:
         """The console log so far."""

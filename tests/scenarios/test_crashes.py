@@ -150,7 +150,7 @@ async def test_where_the_state_folder_cannot_be_made_the_run_works_and_says_what
     assert (scene.root / ".agent-lsp").read_text() == "a file, not a folder\n"
     tail = await scene.client.command("agent.log.tail", {})
     assert set(tail) == {"text", "path"} or "error" in tail, tail
-    undone = await scene.client.command("agent.rollback", {"checkpointId": answer["checkpointId"]})
+    undone = await scene.rollback(answer["checkpointId"])
     assert undone["applied"] is True, undone
 
 

@@ -46,20 +46,8 @@ async def once(scene: Scene, proposal: Json, wanted: Callable[[Json, Json], obje
 
 
 async def accepted(scene: Scene, proposal: Json, **argument: Any) -> Json:
-    """`agent.apply` with its end: when it took longer than a command may, how it is told later."""
-    answer = await scene.apply(proposal["proposalId"], **argument)
-    if not answer.get("pending"):
-        return answer
-
-    def refusals() -> list[str]:
-        told = scene.client.heard("window/showMessage", lambda params: proposal["runId"] in params["message"])
-        return [params["message"] for params in told]
-
-    await once(scene, proposal, lambda now, _: "checkpointId" in now or refusals())
-    end = await read(scene, proposal)
-    if "checkpointId" in end:
-        return {"applied": True, "checkpointId": end["checkpointId"], "verdict": end["verdict"]}
-    return {"applied": False, "reason": refusals()[-1], "verdict": answer["verdict"]}
+    """`agent.apply` with its end."""
+    return await scene.apply(proposal["proposalId"], **argument)
 
 
 # --- buffers ---------------------------------------------------------------------------------------------------------
@@ -319,7 +307,7 @@ async def test_closed_files_keep_every_other_byte_whatever_they_are(stage: Stage
     assert answer["applied"] is True, answer
     for name, before in odd.items():
         assert (scene.root / name).read_bytes() == before.replace(b"a - b", b"a + b"), name
-    undone = await scene.client.command("agent.rollback", {"checkpointId": answer["checkpointId"]})
+    undone = await scene.rollback(answer["checkpointId"])
     assert undone["applied"] is True, undone
     assert {name: (scene.root / name).read_bytes() for name in odd} == odd
 
@@ -388,7 +376,7 @@ async def test_new_deleted_and_renamed_files_are_carried_out_on_disk_and_undone(
     assert (scene.root / "new" / "name.py").read_text() == "X = 1\n"
     assert not (scene.root / "junk.py").exists()
     assert not (scene.root / "old").exists()
-    undone = await scene.client.command("agent.rollback", {"checkpointId": answer["checkpointId"]})
+    undone = await scene.rollback(answer["checkpointId"])
     assert undone["applied"] is True, undone
     for name, content in files.items():
         assert (scene.root / name).read_text() == content

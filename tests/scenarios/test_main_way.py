@@ -42,7 +42,7 @@ async def test_a_one_step_fix_is_proposed_with_its_proof_applied_and_rolled_back
     assert (scene.root / "calc.py").read_text() == before, "an open document is edited in the editor, not on disk"
     assert (await scene.status(run_id))["state"] == "applied"
 
-    undone = await scene.client.command("agent.rollback", {"checkpointId": answer["checkpointId"]})
+    undone = await scene.rollback(answer["checkpointId"])
     assert undone["applied"] is True, undone
     assert scene.text(uri) == before
     assert await scene.client.close() == 0

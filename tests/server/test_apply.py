@@ -13,7 +13,12 @@ from tests.server.raw_client import NEOVIM, VSCODE, Json, NoAnswerError, RawClie
 
 async def apply(client: RawClient, root: Path) -> tuple[Json, str]:
     uri, _, proposal_id = await proposed(client, root)
-    return await client.command("agent.apply", {"proposalId": proposal_id}), uri
+    return await settled(client, await client.command("agent.apply", {"proposalId": proposal_id})), uri
+
+
+async def settled(client: RawClient, answer: Json) -> Json:
+    """The answer; on a machine so slow that it is pending, what the edge answered the runtime in the end."""
+    return await edit_answer(client) if answer.get("pending") else answer
 
 
 async def edit_answer(client: RawClient, timeout_s: float = 15) -> Json:
@@ -81,7 +86,7 @@ async def test_an_editor_that_reports_late_is_believed(client: RawClient, root: 
     await client.wait_until(lambda: late)
     await client.command("agent.status")
     client.apply_edit(late[0])
-    assert (await applying)["applied"] is True
+    assert (await settled(client, await applying))["applied"] is True
 
 
 async def test_a_refusal_with_the_text_changed_all_the_same_is_an_edit(client: RawClient, root: Path) -> None:
@@ -118,8 +123,9 @@ async def test_an_editor_that_never_answers_does_not_hold_the_command(client: Ra
         raise NoAnswerError
 
     client.handlers["workspace/applyEdit"] = silence
+    uri, _, proposal_id = await proposed(client, root)
     began = time.monotonic()
-    answer, uri = await apply(client, root)
+    answer = await client.command("agent.apply", {"proposalId": proposal_id})
     assert (answer["applied"], answer["pending"]) == (False, True)
     assert time.monotonic() - began < 5
     assert await client.lenses(uri)
