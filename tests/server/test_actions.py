@@ -7,7 +7,7 @@ import pytest
 
 from agent_lsp.server.offers import goal_of
 from tests.server.conftest import Connect
-from tests.server.flows import calls, proposed, run, wait_state
+from tests.server.flows import calls, proposed, run, settled, wait_state
 from tests.server.raw_client import (
     BARE,
     NEOVIM,
@@ -107,7 +107,7 @@ async def test_a_proposal_is_reviewed_by_code_actions_alone(client: RawClient, r
     assert not [title for title in titles(away) if "change `" in title]
     elsewhere = await client.actions(client.open(root / "other.py"), 0, only=["source.agent"])
     assert named(elsewhere, "Discard all ")["kind"] == "source.agent"
-    answer = await client.do(accept)
+    answer = await settled(client, await client.do(accept))
     assert answer["applied"] is True
     assert client.buffers[uri].text.startswith("def add(a, b):\n    return a + b\n")
     assert client.diagnostics[uri] == []

@@ -7,29 +7,13 @@ from typing import Any
 import pytest
 
 from tests.server.conftest import Connect
-from tests.server.flows import calls, proposed
+from tests.server.flows import edit_answer, proposed, settled
 from tests.server.raw_client import NEOVIM, VSCODE, Json, NoAnswerError, RawClient, RpcError, with_capabilities
 
 
 async def apply(client: RawClient, root: Path) -> tuple[Json, str]:
     uri, _, proposal_id = await proposed(client, root)
     return await settled(client, await client.command("agent.apply", {"proposalId": proposal_id})), uri
-
-
-async def settled(client: RawClient, answer: Json) -> Json:
-    """The answer; on a machine so slow that it is pending, what the edge answered the runtime in the end."""
-    return await edit_answer(client) if answer.get("pending") else answer
-
-
-async def edit_answer(client: RawClient, timeout_s: float = 15) -> Json:
-    """What the edge answered the runtime."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        found = await calls(client, "edit")
-        if found:
-            answer: Json = found[0]["answer"]
-            return answer
-    raise AssertionError("no edit was answered")
 
 
 @pytest.mark.parametrize("profile", [VSCODE, NEOVIM], ids=["vscode", "neovim"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.conftest import SERVE, Connect
-from tests.server.flows import proposed, run, status, wait_state
+from tests.server.flows import proposed, run, settled, status, wait_state
 from tests.server.raw_client import BARE, NEOVIM, VSCODE, RawClient, RpcError, with_capabilities
 
 
@@ -199,7 +199,8 @@ async def test_a_runtime_that_dies_is_told_once_its_runs_fail_and_the_next_run_s
     ended = {p["token"] for p in client.heard("$/progress", lambda p: p["value"]["kind"] == "end")}
     assert {p["token"] for p in client.heard("$/progress", lambda p: p["value"]["kind"] == "begin")} <= ended
     _, _, proposal_id = await proposed(client, root)
-    assert (await client.command("agent.apply", {"proposalId": proposal_id}))["applied"] is True
+    answer = await client.command("agent.apply", {"proposalId": proposal_id})
+    assert (await settled(client, answer))["applied"] is True
 
 
 async def test_a_proposal_goes_with_its_runtime(connect: Connect, root: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.server.conftest import Connect
-from tests.server.flows import calls, proposed, wait_state
+from tests.server.flows import calls, proposed, settled, wait_state
 from tests.server.raw_client import VSCODE, RawClient, uri_for
 
 NEVER = {"proposal": {"revalidate_after_s": 0}}
@@ -115,6 +115,7 @@ async def test_a_buffer_of_a_file_in_another_encoding_is_compared_as_it_would_be
 async def test_applying_does_not_call_itself_stale(connect: Connect, root: Path) -> None:
     client = await connect(VSCODE, options=NEVER)
     _, _, proposal_id = await proposed(client, root)
-    assert (await client.command("agent.apply", {"proposalId": proposal_id}))["applied"] is True
+    answer = await client.command("agent.apply", {"proposalId": proposal_id})
+    assert (await settled(client, answer))["applied"] is True
     await asyncio.sleep(0.3)  # longer than the check waits for more typing
     assert await calls(client, "stale") == []
