@@ -56,6 +56,9 @@ def serve_stdio(dependencies: EdgeDependencies) -> int:
         gc.disable()  # importing makes no garbage, only work for the collector
         import asyncio
 
+        from agent_lsp.server.light_types import load_light_types
+
+        load_light_types()
         from agent_lsp.server.edge import Edge
 
         return asyncio.run(Edge(dependencies, stdio, reader).serve(opening))

@@ -1,7 +1,7 @@
 """Owns the commands about runs: start, approve, control, status, talk, answer, trust, and the log's tail."""
 
 import asyncio
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ def run_commands(session: Session, progress: Progress, read_log: ReadLog) -> dic
 
 
 async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
-    call: Json = {"runId": "r_" + secrets.token_hex(6), "goal": args.text("goal")}
+    call: Json = {"runId": "r_" + os.urandom(6).hex(), "goal": args.text("goal")}
     desk, origin = _place_of_run(session, args)
     lines = args.lines("range")
     call |= {
