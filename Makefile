@@ -1,5 +1,5 @@
 # Every target does its own set-up from a fresh clone: Python 3.11+, git and make are enough (uv is used when present).
-.PHONY: demo test check lint bench test-editors setup lock clean
+.PHONY: demo test check lint bench fuzz old-pytest test-editors setup schema lock clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
@@ -27,11 +27,21 @@ lint: setup ## ruff (lint and format) and mypy --strict
 
 check: lint test ## what CI runs: lint, format, types, tests
 
-test-editors: setup ## drive a real Neovim
+test-editors: setup ## drive a real Neovim, and a real Emacs where there is one
 	@$(PY) -m pytest -q -m editor tests/editors
 
-bench: setup ## measure; docs/benchmarks.md tells what the figures mean
-	@$(PY) -m tests.bench
+old-pytest: setup ## try the gate on pytest 3.10 to 9.0, each with a Python of its time (needs the network)
+	@$(PY) -m tests.old_pytest
+
+fuzz: setup ## send 200,000 generated messages to the edge (FUZZ_ARGS="--seed 7 --messages 20000"); needs the meta model of LSP
+	@$(PY) -m tests.fuzz $(FUZZ_ARGS)
+
+bench: setup ## measure; docs/benchmarks.md tells what the figures mean (PARTS="edge busy" measures only these)
+	@$(PY) -m tests.bench $(PARTS)
+
+schema: setup ## write docs/protocol.schema.json and the edge's table of params anew (the table needs LSP's meta model)
+	@$(PY) -m tests.judge.schema
+	@$(PY) -m tests.judge.params_table
 
 lock: setup ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 --no-header -o requirements.lock

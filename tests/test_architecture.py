@@ -25,10 +25,11 @@ ALLOWED: dict[str, set[str]] = {
 ONLY_IMPORTER: dict[str, set[str]] = {
     "pygls": {"server"},
     "lsprotocol": {"server"},
+    "websockets": {"server"},
     "anthropic": {"providers"},
     "apsw": {"storage"},
     "subprocess": {"workspace"},
-    "socket": {"workspace", "providers"},
+    "socket": {"workspace", "providers", "server"},
     "rich": {"app", "cli"},
 }
 

@@ -1,9 +1,10 @@
 """Owns accepting a proposal or a part of it: checked, tested on its own where needed, and written once."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from agent_lsp.agent.apply import Deed, perform
 from agent_lsp.agent.parts import missing_reason
@@ -17,6 +18,8 @@ from agent_lsp.domain.task import RunState
 from agent_lsp.domain.verdict import Decision, Evidence, Verdict
 
 Answer = Mapping[str, Any]
+
+STOPPED: Final = "not applied: it was cancelled before anything was written"
 
 
 def refusal(reason: str, verdict: Verdict) -> Answer:
@@ -58,20 +61,53 @@ class Accept:
     def __init__(self, ports: ReviewPorts, options: ReviewOptions, shelf: Shelf, retest: Retest) -> None:
         self._ports, self._options, self._shelf, self._retest = ports, options, shelf, retest
         self.writing = asyncio.Lock()
+        self._committed: set[asyncio.Task[Any]] = set()
+
+    @contextmanager
+    def point_of_no_return(self) -> Iterator[None]:
+        """What the present task does in here is done to its end: `stop` leaves it alone."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._committed.add(task)
+        try:
+            yield
+        finally:
+            self._committed.discard(task)
+
+    def stop(self, task: "asyncio.Task[Answer]") -> bool:
+        """Cancels work that has not begun to write; False where it is too late for that."""
+        if task in self._committed:
+            return False
+        task.cancel()
+        return True
 
     async def accept(self, proposal_id: str, wanted: frozenset[HunkId]) -> Answer:
         """Applied with a checkpoint, or refused with a reason. The run's state is right again when this returns."""
+        outcome, cancelled = "not applied: an error inside agent-lsp", False
         try:
-            return await self._accept(proposal_id, wanted)
-        except AgentLspError as error:
-            proposal = self._shelf.get(proposal_id)
-            reason = f"It could not be applied: {error.message}"
-            self._shelf.tell_state(proposal, proposal.state, reason)
-            return refusal(reason, proposal.verdict)
-        except Exception:
-            proposal = self._shelf.get(proposal_id)
-            self._shelf.tell_state(proposal, proposal.state, "It could not be applied: an error inside agent-lsp.")
+            answer = await self._accept(proposal_id, wanted)
+            outcome = "applied" if answer["applied"] else f"not applied: {answer['reason']}"
+        except asyncio.CancelledError:
+            outcome, cancelled = STOPPED, True
+            self._back(proposal_id, STOPPED)
             raise
+        except AgentLspError as error:
+            reason = f"It could not be applied: {error.message}"
+            outcome = reason
+            answer = refusal(reason, self._back(proposal_id, reason).verdict)
+        except Exception:
+            self._back(proposal_id, "It could not be applied: an error inside agent-lsp.")
+            raise
+        finally:
+            self._shelf.tell_over(proposal_id, "apply", outcome, cancelled=cancelled)
+        return answer
+
+    def _back(self, proposal_id: str, message: str) -> Proposal:
+        """The proposal, with its run back where it was; one that is closed keeps its end."""
+        proposal = self._shelf.get(proposal_id)
+        if proposal.is_open:
+            self._shelf.tell_state(proposal, proposal.state, message)
+        return proposal
 
     async def _accept(self, proposal_id: str, wanted: frozenset[HunkId]) -> Answer:
         proposal = await self._shelf.check(proposal_id)
@@ -80,7 +116,7 @@ class Accept:
             return refusal(stale_reason(proposal), proposal.verdict)
         choice = _Choice(proposal, wanted)
         if choice.whole and proposal.evidence.verdict.decision is Decision.NOT_RUN:
-            await asyncio.wait({self._retest.start(proposal_id)})
+            await self._retest.wait(proposal_id)
             choice = _Choice(self._shelf.get(proposal_id), wanted)
         evidence = choice.proposal.evidence if choice.whole else await self._test(choice)
         if (reason := await self._objection(choice, evidence)) is not None:
@@ -145,11 +181,12 @@ class Accept:
                 note["override"] = "the person's settings allow unproven changes"
             checkpoint_id = self._ports.new_id("c")
             deed = Deed(checkpoint_id, proposal.run_id, proposal.id, choice.label, choice.edits, note=note)
-            outcome = await perform(self._ports.hands, deed)
-            if not outcome.applied:
-                self._shelf.tell_state(proposal, proposal.state, outcome.reason)
-                return refusal(outcome.reason, evidence.verdict)
-            await self._after(choice, evidence, checkpoint_id)
+            with self.point_of_no_return():
+                outcome = await perform(self._ports.hands, deed)
+                if not outcome.applied:
+                    self._shelf.tell_state(proposal, proposal.state, outcome.reason)
+                    return refusal(outcome.reason, evidence.verdict)
+                await self._after(choice, evidence, checkpoint_id)
         return {"applied": True, "checkpointId": checkpoint_id, "verdict": evidence.verdict.to_json()}
 
     async def _after(self, choice: _Choice, evidence: Evidence, checkpoint_id: str) -> None:

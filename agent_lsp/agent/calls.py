@@ -174,6 +174,7 @@ def handlers(session: Session, review: Reviewer, controls: Controls) -> dict[str
         "apply": review.apply,
         "discard": session.discard,
         "revalidate": review.revalidate,
+        "abandon": review.abandon,
         "rollback": review.rollback,
         **_talk(session),
         "trust": trust,

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import replace
+from typing import Final
 
 from agent_lsp.agent.merging import Conflict, rebase
 from agent_lsp.agent.proposals import Proposal, resting_state
@@ -14,6 +16,8 @@ from agent_lsp.domain.verdict import Decision
 
 logger = logging.getLogger(__name__)
 
+STOPPED: Final = "testing it again was cancelled"
+
 
 class Retest:
     """Revalidates proposals in the background; several wishes for one proposal are one piece of work."""
@@ -22,6 +26,7 @@ class Retest:
         self._ports, self._options, self._shelf = ports, options, shelf
         self._running: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, asyncio.Task[None]] = {}
+        self._waiting: Counter[str] = Counter()
 
     def start(self, proposal_id: str) -> "asyncio.Task[None]":
         """The running revalidation of this proposal, or a new one. It never raises but for cancelling."""
@@ -31,6 +36,30 @@ class Retest:
             self._running[proposal_id] = task
             task.add_done_callback(lambda done: self._forget(self._running, proposal_id, done))
         return task
+
+    async def wait(self, proposal_id: str, timeout_s: float | None = None) -> bool:
+        """Starts or joins the revalidation; False if it goes on after the time-out.
+
+        When the waiting is cancelled, so is a revalidation that was begun for it and for which nobody else waits.
+        """
+        begun = proposal_id not in self._running
+        task = self.start(proposal_id)
+        self._waiting[proposal_id] += 1
+        try:
+            await asyncio.wait({task}, timeout=timeout_s)
+        except asyncio.CancelledError:
+            if begun and self._waiting[proposal_id] == 1:
+                self.cancel(proposal_id)
+            raise
+        finally:
+            self._waiting[proposal_id] -= 1
+            self._waiting += Counter()  # drops what is zero
+        return task.done()
+
+    def running(self, proposal_id: str) -> "tuple[asyncio.Task[None], ...]":
+        """The revalidation that is at work for it, if there is one."""
+        task = self._running.get(proposal_id)
+        return () if task is None else (task,)
 
     def after_pause(self, proposal_id: str) -> None:
         """Revalidates once nothing has been typed for the time that the person set."""
@@ -67,13 +96,27 @@ class Retest:
                 self.start(proposal_id)
 
     async def _guarded(self, proposal_id: str) -> None:
+        stopped = False
         try:
             await self._again(proposal_id)
+        except asyncio.CancelledError:
+            stopped = True
+            proposal = self._shelf.get(proposal_id)
+            if proposal.is_open:
+                self._shelf.tell_state(proposal, proposal.state, STOPPED)
+            raise
         except AgentLspError as error:
             self._give_up(proposal_id, f"It could not be tested again: {error.message}")
         except Exception as error:
             logger.exception("the revalidation of %s failed", proposal_id)
             self._give_up(proposal_id, f"It could not be tested again: {type(error).__name__}: {error}")
+        finally:
+            outcome = STOPPED if stopped else self._outcome(proposal_id)
+            self._shelf.tell_over(proposal_id, "revalidate", outcome, cancelled=stopped)
+
+    def _outcome(self, proposal_id: str) -> str:
+        proposal = self._shelf.get(proposal_id)
+        return proposal.trouble or f"tested again: {proposal.verdict.title()}"
 
     async def _again(self, proposal_id: str) -> None:
         for _ in range(max(1, self._options.retest_tries)):

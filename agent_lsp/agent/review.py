@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from agent_lsp.agent.accept import Accept, Answer, refusal
+from agent_lsp.agent.accept import STOPPED, Accept, Answer, refusal
 from agent_lsp.agent.apply import Deed, perform
+from agent_lsp.agent.followup import Followup
 from agent_lsp.agent.proposals import Proposal, resting_state, wanted_hunks, without
 from agent_lsp.agent.recovery import Recovered, recover
 from agent_lsp.agent.retest import Retest
@@ -23,6 +24,9 @@ from agent_lsp.domain.verdict import Evidence
 
 logger = logging.getLogger(__name__)
 
+ABANDON_WITHIN_S: Final = 0.8
+UNDO_STOPPED: Final = "It was cancelled before anything was written."
+
 
 class Review:
     """The commands of PROTOCOL.md section 3 that are about proposals, in the shapes of link/messages.py.
@@ -38,6 +42,8 @@ class Review:
         self._accepting: asyncio.Task[Answer] | None = None
         self._accepting_id = ""
         self._undoing: set[asyncio.Task[Answer]] = set()
+        self._followup = Followup(ports.whole, self._shelf, ports.publish) if ports.whole is not None else None
+        self._shelf.watcher = self._followup.heard if self._followup is not None else None
 
     async def offer(
         self, run_id: str, goal: Goal | str, summary: str, base: Snapshot, edits: Sequence[FileEdit], evidence: Evidence
@@ -82,11 +88,15 @@ class Review:
         self._accepting, self._accepting_id = task, proposal.id
         try:
             await asyncio.wait({task}, timeout=self._options.answer_within_s)
-        finally:
-            if not task.done():
-                task.add_done_callback(lambda done: self._tell_late(proposal, done))
+        except asyncio.CancelledError:
+            if not self._accept.stop(task):
+                task.add_done_callback(lambda done: self._tell_too_late(proposal, done))
+            raise
+        if task.cancelled():
+            return refusal(STOPPED, self._shelf.get(proposal.id).verdict)
         if task.done():
             return task.result()
+        task.add_done_callback(lambda done: self._tell_late(proposal, done))
         return {"applied": False, "pending": True, "verdict": self._shelf.get(proposal.id).verdict.to_json()}
 
     async def discard(self, args: Mapping[str, Any]) -> Answer:
@@ -115,18 +125,46 @@ class Review:
         proposal = self._find(args)
         if not proposal.is_open:
             return {"verdict": proposal.verdict.to_json()}
-        task = self._retest.start(proposal.id)
-        await asyncio.wait({task}, timeout=self._options.answer_within_s)
+        over = await self._retest.wait(proposal.id, self._options.answer_within_s)
         verdict = self._shelf.get(proposal.id).verdict.to_json()
-        return {"verdict": verdict} if task.done() else {"verdict": verdict, "pending": True}
+        return {"verdict": verdict} if over else {"verdict": verdict, "pending": True}
+
+    async def abandon(self, args: Mapping[str, Any]) -> Answer:
+        """`{state}`. Ends what a person wished for and no longer wants: an apply or a revalidation, or a rollback."""
+        checkpoint_id = args.get("checkpointId")
+        if isinstance(checkpoint_id, str):
+            tasks = [task for task in self._undoing if task.get_name() == checkpoint_id]
+            await self._stop(tasks)
+            return {"state": ""}
+        proposal = self._find(args)
+        testing = self._retest.running(proposal.id)
+        if self._accepting is not None and not self._accepting.done() and self._accepting_id == proposal.id:
+            await self._stop([self._accepting])
+        self._retest.cancel(proposal.id)
+        if testing:
+            await asyncio.wait(testing, timeout=ABANDON_WITHIN_S)
+        return {"state": self._shelf.get(proposal.id).state.value}
+
+    async def _stop(self, tasks: "Sequence[asyncio.Task[Answer]]") -> None:
+        for task in tasks:
+            if not self._accept.stop(task):
+                raise RefusedError("files are being written", hint="Wait until it is done, then roll it back.")
+        if tasks:
+            await asyncio.wait(tasks, timeout=ABANDON_WITHIN_S)
 
     async def rollback(self, args: Mapping[str, Any]) -> Answer:
         """`{applied, reason?, checkpointId?}`; the new checkpoint undoes the undoing."""
         checkpoint_id = wanted_text(args, "checkpointId")
-        task = asyncio.get_running_loop().create_task(self._rollback(checkpoint_id))
+        task = asyncio.get_running_loop().create_task(self._rollback(checkpoint_id), name=checkpoint_id)
         self._undoing.add(task)
         task.add_done_callback(self._undoing.discard)
-        return await asyncio.shield(task)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            if not self._accept.stop(task):
+                task.add_done_callback(self._tell_undone)
+            raise
+        return {"applied": False, "reason": UNDO_STOPPED} if task.cancelled() else task.result()
 
     async def stale(self, args: Mapping[str, Any]) -> Answer:
         """The editor saw text move under a proposal; no paths: it moved back, which the bytes must confirm."""
@@ -138,6 +176,11 @@ class Review:
         if marked.stale:
             self._retest.after_pause(marked.id)
         return {}
+
+    async def followed(self, proposal_id: str) -> None:
+        """Waits for the whole suite where a selection of the tests made the verdict: for those who look only once."""
+        if self._followup is not None:
+            await self._followup.over(proposal_id)
 
     async def recover(self) -> Recovered:
         """Mends what a crash left; run once at the start, before anything else, and safe to repeat."""
@@ -155,6 +198,8 @@ class Review:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._retest.close()
+        if self._followup is not None:
+            await self._followup.close()
 
     async def _rollback(self, checkpoint_id: str) -> Answer:
         checkpoint = await self._ports.checkpoints.get(checkpoint_id)
@@ -167,22 +212,21 @@ class Review:
             except AgentLspError as error:
                 return {"applied": False, "reason": error.message}
             new_id = self._ports.new_id("c")
-            outcome = await perform(
-                self._ports.hands,
-                Deed(
-                    new_id,
-                    checkpoint.run_id,
-                    checkpoint.proposal_id,
-                    f"Undo {checkpoint.label}",
-                    edits,
-                    EventKind.ROLLBACK_INTENT,
-                    EventKind.ROLLBACK_DONE,
-                    {"undoes": checkpoint_id},
-                ),
+            deed = Deed(
+                new_id,
+                checkpoint.run_id,
+                checkpoint.proposal_id,
+                f"Undo {checkpoint.label}",
+                edits,
+                EventKind.ROLLBACK_INTENT,
+                EventKind.ROLLBACK_DONE,
+                {"undoes": checkpoint_id},
             )
-            if not outcome.applied:
-                return {"applied": False, "reason": outcome.reason}
-            await self._accept.look_again()
+            with self._accept.point_of_no_return():
+                outcome = await perform(self._ports.hands, deed)
+                if not outcome.applied:
+                    return {"applied": False, "reason": outcome.reason}
+                await self._accept.look_again()
         return {"applied": True, "checkpointId": new_id}
 
     def _find(self, args: Mapping[str, Any]) -> Proposal:
@@ -201,3 +245,16 @@ class Review:
             reason = str(done.result().get("reason", ""))
         text = f"Run {proposal.run_id} was not applied. {reason}"
         self._ports.publish("message", {"runId": proposal.run_id, "level": "warning", "text": text})
+
+    def _tell_too_late(self, proposal: Proposal, done: "asyncio.Task[Answer]") -> None:
+        """The request was cancelled while files were being written: it was done to its end, which is said."""
+        if not done.cancelled() and done.exception() is None and done.result()["applied"]:
+            text = f"Run {proposal.run_id} was applied all the same: its files were being written when you cancelled."
+            self._ports.publish("message", {"runId": proposal.run_id, "level": "warning", "text": text})
+        else:
+            self._tell_late(proposal, done)
+
+    def _tell_undone(self, done: "asyncio.Task[Answer]") -> None:
+        if not done.cancelled() and done.exception() is None and done.result()["applied"]:
+            text = "The change was rolled back all the same: its files were being written when you cancelled."
+            self._ports.publish("message", {"level": "warning", "text": text})

@@ -44,7 +44,7 @@ class Run:
         self._state, self._message = RunState.PLANNING, ""
         self._journalled: RunState | None = None
         self._percentage = 0.0
-        self._has_problems = False
+        self.has_problems = False
         self._told: dict[str, object] = {}
 
     @property
@@ -131,8 +131,8 @@ class Run:
 
     def show_problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
         """The failing tests that speak against the change; an empty list clears them."""
-        if problems or self._has_problems:
-            self._has_problems = bool(problems)
+        if problems or self.has_problems:
+            self.has_problems = bool(problems)
             self._telling.publish("problems", {"runId": self.id, "problems": list(problems)})
 
     def _on_question(self, question: str, options: Sequence[str]) -> None:

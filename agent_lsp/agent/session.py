@@ -51,6 +51,7 @@ class Session:
     def __init__(self, world: World, policy: Callable[[], RunPolicy]) -> None:
         self._world, self._policy = world, policy
         self._entries: dict[str, _Entry] = {}
+        self._stopped = False
 
     # --- starting and looking --------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class Session:
     def on_state(self, run_id: str, state: RunState, message: str) -> None:
         """A proposal moved on, and its run with it. A run that works on already is not moved by it."""
         entry = self._entries.get(run_id)
-        if entry is None:
+        if entry is None or self._stopped:
             return
         run = entry.run
         if run.offering:
@@ -183,6 +184,8 @@ class Session:
 
     def heard(self, event: str, data: Mapping[str, Any]) -> None:
         """`app` passes every published event by here: a new verdict of a proposal changes its run's row."""
+        if event == "problems" and (told := self._entries.get(str(data.get("runId")))) is not None:
+            told.run.has_problems = bool(data.get("problems"))
         if event != "verdict" or "hunks" in data:
             return
         for entry in self._entries.values():
@@ -197,6 +200,7 @@ class Session:
         for run in (entry.run for entry in entries):
             if run.state not in ENDED:
                 run.move(RunState.DISCARDED, "the editor was closed before it was decided")
+        self._stopped = True
         try:
             async with asyncio.timeout(STOP_WITHIN_S):
                 await asyncio.gather(*(entry.loop.workshop.closed() for entry in entries))
@@ -254,6 +258,7 @@ class Session:
         elif run.state not in ENDED and run.proposal_id is not None:
             run.busy = True
             try:
+                await self._world.review.abandon({"proposalId": run.proposal_id})
                 await self._world.review.discard({"proposalId": run.proposal_id})
             except UnknownIdError:
                 logger.warning("the proposal of run %s is gone already", run.id)

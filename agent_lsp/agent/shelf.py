@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent_lsp.agent.apply import Hands
+from agent_lsp.agent.followup import WholeSuite
 from agent_lsp.agent.proposals import Proposal, event_data
 from agent_lsp.agent.sight import look
 from agent_lsp.agent.validator import Judge
@@ -26,6 +27,7 @@ class ReviewPorts:
     """The world as review needs it. `new_id` makes an id from its prefix: `new_id("p")` is `p_…`.
 
     `open_runs` gives the runs that never ended and whose process is gone; without it the journal is read for them.
+    `whole` runs the whole suite of a change after a selection of its tests made the verdict.
     """
 
     trees: Trees
@@ -38,6 +40,7 @@ class ReviewPorts:
     clock: Clock
     new_id: Callable[[str], str]
     open_runs: Callable[[], Awaitable[Sequence[str]]] | None = None
+    whole: WholeSuite | None = None
 
     @property
     def hands(self) -> Hands:
@@ -77,6 +80,7 @@ class Shelf:
     def __init__(self, ports: ReviewPorts, options: ReviewOptions, hooks: ReviewHooks) -> None:
         self._ports, self._options, self._hooks = ports, options, hooks
         self._proposals: dict[str, Proposal] = {}
+        self.watcher: Callable[[Proposal], None] | None = None
 
     def get(self, proposal_id: str) -> Proposal:
         """Raises UnknownIdError."""
@@ -96,6 +100,8 @@ class Shelf:
         """Keeps the new value and publishes it."""
         self._proposals[proposal.id] = proposal
         self._ports.publish("proposal", self.data_of(proposal))
+        if self.watcher is not None:
+            self.watcher(proposal)
 
     def data_of(self, proposal: Proposal) -> dict[str, object]:
         """The `proposal` event's data under the person's settings."""
@@ -112,13 +118,15 @@ class Shelf:
 
     def close(self, proposal: Proposal, state: RunState, message: str, checkpoint_id: str | None = None) -> None:
         """Ends it as APPLIED or DISCARDED; its run ends with it."""
-        self._proposals[proposal.id] = replace(proposal, state=state, checkpoint_id=checkpoint_id)
+        self._proposals[proposal.id] = ended = replace(proposal, state=state, checkpoint_id=checkpoint_id)
         closed = [name for name, kept in self._proposals.items() if not kept.is_open]
         for name in closed[:-CLOSED_KEPT]:
             del self._proposals[name]
         data = {"proposalId": proposal.id, "runId": proposal.run_id, "state": state.value}
         self._ports.publish("proposal_closed", data | ({"checkpointId": checkpoint_id} if checkpoint_id else {}))
         self._hooks.on_state(proposal.run_id, state, message)
+        if self.watcher is not None:
+            self.watcher(ended)
 
     def tell_state(self, proposal: Proposal, state: RunState, message: str = "") -> None:
         """The run behind the proposal is in another state."""
@@ -129,6 +137,12 @@ class Shelf:
         part = {} if hunks is None else {"hunks": list(hunks)}
         self.note(proposal, EventKind.VALIDATION, {"verdict": verdict.to_json(), **part})
         self._ports.publish("verdict", {"proposalId": proposal.id, "verdict": verdict.to_json(), **part})
+
+    def tell_over(self, proposal_id: str, work: str, outcome: str, *, cancelled: bool = False) -> None:
+        """An apply or a revalidation ended, so that what is shown of it can end."""
+        proposal = self._proposals.get(proposal_id)
+        data = {"runId": proposal.run_id if proposal else "", "proposalId": proposal_id, "work": work}
+        self._ports.publish("work_over", {**data, "outcome": outcome, "cancelled": cancelled})
 
     def note(self, proposal: Proposal, kind: EventKind, data: Mapping[str, Any]) -> None:
         """One fact for the journal."""

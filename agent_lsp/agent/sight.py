@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from agent_lsp.domain.changes import Entry, FileMode
 from agent_lsp.domain.ports import Buffer, Editor, Files
-from agent_lsp.domain.text import decode, encode_like
+from agent_lsp.domain.text import decode, decode_like, encode_like
 
 
 class Sight:
@@ -53,12 +53,5 @@ def text_like(entry: Entry, base: Entry | None) -> str | None:
     """The text of an entry, read in the encoding of `base` where that gives these very bytes; None if not text."""
     if entry.mode is FileMode.SYMLINK:
         return None
-    plain = decode(entry.content)
-    like = None if base is None else decode(base.content)
-    if plain is None or like is None or like.encode(plain.text) == entry.content:
-        return None if plain is None else plain.text
-    try:
-        text = entry.content.removeprefix(like.bom).decode(like.encoding)
-    except UnicodeDecodeError:
-        return plain.text
-    return text if like.encode(text) == entry.content else plain.text
+    read = decode_like(entry.content, None if base is None else decode(base.content))
+    return None if read is None else read.text

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
+from agent_lsp.agent.goal_tests import find_goals
+from agent_lsp.agent.validation_pace import beside, paced
 from agent_lsp.domain.changes import FileEdit
-from agent_lsp.domain.comparison import Trial, added_ids, compare, suspects
+from agent_lsp.domain.comparison import Trial, added_ids, compare, disputed, settle_order, suspects
 from agent_lsp.domain.coverage import is_source, python_sources
 from agent_lsp.domain.errors import ConfigError, RunnerUnavailableError
+from agent_lsp.domain.goal_names import selection_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import inspect_tests
 from agent_lsp.domain.judging import judge
@@ -28,8 +31,8 @@ _ISOLATING: Final = (SandboxKind.OVERLAY, SandboxKind.BUBBLEWRAP)
 _KEPT: Final = 8
 """Baselines, and runners, that are remembered."""
 
-_SECOND_LOOK_S: Final = 30.0
-"""A second run after a time-out gets this, or ten times what the unchanged side took, if that is longer."""
+_LONG_S: Final = 120.0
+"""A selection that takes longer is not run again to tell flaky tests from those that depend on the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ class _Job:
     tests: tuple[str, ...]
     watch: tuple[str, ...]
     tell: OnProgress
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What the change touches, on either side."""
+        return tuple(sorted({path for edit in self.edits for path in (edit.path, edit.base_path)}))
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """Files whose tests are to be run before all others: those of the goal tests."""
+        return tuple(dict.fromkeys(goal.partition("::")[0] for goal in self.goal_tests))
 
 
 class Gate:
@@ -77,7 +90,8 @@ class Gate:
         """
         started_s = time.monotonic()
         tree = await self._trees.write(base_tree, edits)
-        tests = tuple(dict.fromkeys([*scope, *goal_tests])) if scope else ()
+        goal_tests = await find_goals(self._trees, base_tree, goal_tests, scope, [edit.path for edit in edits])
+        tests = tuple(dict.fromkeys([*scope, *map(selection_of, goal_tests)])) if scope else ()
         watch = tuple(edit.path for edit in python_sources(edits))
         job = _Job(base_tree, tree, edits, goal_tests, tests, watch, on_progress or _silent)
         selection = "impacted" if scope else "full"
@@ -107,7 +121,7 @@ class Gate:
 
     async def _try(self, job: _Job) -> Trial:
         """All runs that the verdict needs."""
-        before, after = await self._each(lambda: self._baseline(job), lambda: self._changed(job))
+        before, after = await self._both(job)
         modules = await self._modules(job)
         integrity = inspect_tests(job.edits)
         trial = Trial(job.edits, before, after, integrity=integrity, goal_tests=job.goal_tests, candidate=job.tree)
@@ -115,9 +129,16 @@ class Gate:
         if before.finished and not after.finished:
             trial = await self._crash_again(job, trial)
         if not trial.after.finished:
-            return trial
+            return trial if before.finished else await self._again(job, trial)
         trial = await self._with_old_tests(job, trial)
         return await self._again(job, trial)
+
+    async def _both(self, job: _Job) -> tuple[SuiteReport, SuiteReport]:
+        """The whole selection without and with the change."""
+        if self._at_once:
+            return await beside(self._baseline(job), self._changed(job, SuiteRequest(job.tests, job.watch)))
+        before = await self._baseline(job)
+        return before, await self._changed(job, paced(job.tests, job.watch, before, self._options.timeout_s))
 
     async def _baseline(self, job: _Job) -> SuiteReport:
         """The run without the change: of this tree, these tests and this runner once."""
@@ -125,21 +146,24 @@ class Gate:
         known = self._baselines.get((job.base_tree, job.tests, runner.name)) if runner else None
         if known is not None:
             return known
-        report = await self._run(job, job.base_tree, SuiteRequest(job.tests), "without the change")
+        report = await self._run(
+            job, job.base_tree, SuiteRequest(job.tests, recall=True, first=job.first), "without the change"
+        )
         runner = self._runners[job.base_tree]
-        if report.finished:
+        if report.finished and not getattr(runner, "remembers", False):
             _remember(self._baselines, (job.base_tree, job.tests, runner.name), report)
         return report
 
-    async def _changed(self, job: _Job) -> SuiteReport:
-        return await self._run(job, job.tree, SuiteRequest(job.tests, job.watch), "with the change")
+    async def _changed(self, job: _Job, request: SuiteRequest) -> SuiteReport:
+        return await self._run(job, job.tree, replace(request, first=job.first), "with the change")
 
     async def _crash_again(self, job: _Job, trial: Trial) -> Trial:
         """A crash or time-out that only the change shows is looked at a second time."""
-        limit_s = max(_SECOND_LOOK_S, 10 * trial.before.duration_s)
-        request = SuiteRequest(job.tests, job.watch, min(limit_s, self._options.timeout_s))
-        second = await self._run(job, job.tree, request, "with the change, once more")
-        return replace(trial, after=second) if second.finished else replace(trial, again_after=second)
+        request = paced(job.tests, job.watch, trial.before, self._options.timeout_s)
+        second = await self._run(job, job.tree, replace(request, first=job.first), "with the change, once more")
+        if second.finished or len(second.cases) > len(trial.after.cases):
+            return replace(trial, after=second, again_after=None if second.finished else trial.after)
+        return replace(trial, again_after=second)
 
     async def _with_old_tests(self, job: _Job, trial: Trial) -> Trial:
         """Where tests and source both changed: the old tests on the new source, the new tests on the old source."""
@@ -155,7 +179,8 @@ class Gate:
         chosen = self._old_selection(job, trial, other)
 
         async def old_tests() -> SuiteReport:
-            return await self._run(job, alone, SuiteRequest(chosen), "with the tests as they were")
+            request = paced(chosen, (), trial.before, self._options.timeout_s)
+            return await self._run(job, alone, request, "with the tests as they were")
 
         async def new_tests() -> SuiteReport | None:
             return await self._run(job, without, SuiteRequest(added), "new tests without the change") if added else None
@@ -179,24 +204,42 @@ class Gate:
         back = {new: old for old, new in trial.integrity.renamed.items()}
         asked = tuple(dict.fromkeys([*doubtful, *(back[case_id] for case_id in doubtful if case_id in back)]))
 
-        async def before() -> SuiteReport:
-            return await self._run(job, job.base_tree, SuiteRequest(asked), "without the change, once more")
-
-        async def after() -> SuiteReport:
-            return await self._run(job, job.tree, SuiteRequest(asked), "with the change, once more")
-
-        # The other way round than at first: a test that fails every second time must not look like a fix.
-        again_after, again_before = await self._each(after, before)
+        again_before, again_after = await self._both_again(job, trial, asked)
         trial = replace(trial, again_before=again_before, again_after=again_after)
-        fixed = compare(trial).fixed
+        trial = await self._in_order(job, trial, asked)
+        fixed = tuple(case_id for case_id in compare(trial).fixed if case_id not in trial.by_order)
         if trial.source_only is None or trial.source_only is trial.before or not fixed:
             return trial
         alone = await self._trees.write(job.base_tree, [edit for edit in job.edits if is_source(edit)])
-        second = await self._run(job, alone, SuiteRequest(fixed), "with the tests as they were, once more")
+        request = paced(fixed, (), trial.before, self._options.timeout_s)
+        second = await self._run(job, alone, request, "with the tests as they were, once more")
         return replace(trial, again_source_only=second)
 
+    async def _both_again(self, job: _Job, trial: Trial, tests: tuple[str, ...]) -> tuple[SuiteReport, SuiteReport]:
+        request = paced(tests, (), trial.before, self._options.timeout_s)
+
+        async def before() -> SuiteReport:
+            return await self._run(job, job.base_tree, request, "without the change, once more")
+
+        async def after() -> SuiteReport:
+            return await self._run(job, job.tree, request, "with the change, once more")
+
+        # The other way round than at first: a test that fails every second time must not look like a fix.
+        again_after, again_before = await self._each(after, before)
+        return again_before, again_after
+
+    async def _in_order(self, job: _Job, trial: Trial, asked: tuple[CaseId, ...]) -> Trial:
+        """Tests that do otherwise by themselves get another look in their place, where that does not take long."""
+        doubtful = disputed(trial, asked)
+        if not doubtful or not trial.before.finished or trial.before.duration_s > _LONG_S:
+            return trial
+        whole = await self._both_again(job, trial, job.tests)
+        alone = await self._both_again(job, trial, asked)
+        return settle_order(trial, whole, alone, doubtful)
+
     async def _run(self, job: _Job, tree: str, request: SuiteRequest, what: str) -> SuiteReport:
-        request = replace(request, timeout_s=min(request.timeout_s, self._options.timeout_s))
+        limit_s = min(request.timeout_s, self._options.timeout_s)
+        request = replace(request, timeout_s=limit_s, changed=job.paths)
         job.tell(f"Running tests {what}", None)
         candidate = await self._pool.open(tree)
         ended = 0
@@ -222,9 +265,13 @@ class Gate:
                 _remember(self._runners, tree, runner)
             return runner
 
+    @property
+    def _at_once(self) -> bool:
+        return self._options.parallel and self._pool.kind in _ISOLATING
+
     async def _each(self, first: Callable[[], Awaitable[A]], second: Callable[[], Awaitable[B]]) -> tuple[A, B]:
         """Both results: at the same time where candidates are isolated; the other one is stopped when one raises."""
-        if not (self._options.parallel and self._pool.kind in _ISOLATING):
+        if not self._at_once:
             return await first(), await second()
         tasks = (asyncio.ensure_future(first()), asyncio.ensure_future(second()))
         try:
@@ -245,7 +292,7 @@ class Gate:
         return frozenset(part for path in pure for part in (*path.parts[:-1], path.stem))
 
     async def _witness(self, job: _Job, reports: Sequence[SuiteReport]) -> dict[str, str]:
-        paths = {path for edit in job.edits for path in (edit.path, edit.base_path)}
+        paths = set(job.paths)
         for report in reports:
             paths |= report.touched
         return dict(await self._trees.hashes(job.base_tree, sorted(paths)))

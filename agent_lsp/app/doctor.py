@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_lsp.app.configuration import Configuration
+from agent_lsp.app.laboratory import memory_of
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.providers.anthropic import DEFAULT_BASE_URL
 from agent_lsp.providers.health import probe as probe_endpoint
@@ -76,8 +77,9 @@ async def _rows(root: Path) -> list[Row]:
     configuration = Configuration(root, lambda _event, _data: None, {})
     rows = [_python(), await _git(root), await _settings(configuration)]
     rows += await _sandboxes(root)
+    rows += await _runners(root, configuration)
     checks: list[Callable[[], Awaitable[Row]]] = [
-        lambda: _runner(root, configuration),
+        lambda: _selection(root, configuration),
         lambda: _model(configuration),
     ]
     rows += [await _guarded(check) for check in checks]
@@ -121,20 +123,33 @@ async def _sandboxes(root: Path) -> list[Row]:
     return rows
 
 
-async def _runner(root: Path, configuration: Configuration) -> Row:
+async def _runners(root: Path, configuration: Configuration) -> list[Row]:
+    """What runs the tests of each project that was found, and which file says so."""
     with tempfile.TemporaryDirectory(prefix="agent-lsp-doctor-") as folder:
         trees = GitTrees(root, Path(folder))
         pool = Pool(root, Path(folder), trees)
         try:
             candidate = await pool.open((await trees.snapshot(())).tree)
-            finder = WorkspaceRunnerFinder(configuration.runner_options())
-            try:
-                await finder.find(candidate)
-                return Row("test runner", True, await finder.describe(candidate))
-            except AgentLspError as error:
-                return Row("test runner", False, error.message, error.hint)
+            rows = await WorkspaceRunnerFinder(configuration.runner_options()).explain(candidate)
+            return [Row(_place("test runner", row.folder), row.works, row.seen, row.advice) for row in rows]
+        except AgentLspError as error:
+            return [Row("test runner", False, error.message, error.hint)]
         finally:
             await pool.close()
+
+
+def _place(name: str, folder: str) -> str:
+    return name if folder == "." else f"{name} {folder}"
+
+
+async def _selection(root: Path, configuration: Configuration) -> Row:
+    """How the selections of tests have fared: told, nothing that a person must mend."""
+    if not configuration.settings.tests.impact:
+        return Row("test selection", True, "off (tests.impact): every verdict waits for the whole suite")
+    memory = memory_of(root)
+    facts, audit = await memory.facts(), await memory.audited()
+    size = "not known yet" if facts.whole_s is None else f"{'over ' if facts.unended else ''}{facts.whole_s:.0f} s"
+    return Row("test selection", True, f"whole suite: {size}; {audit.sentence()}")
 
 
 async def _model(configuration: Configuration) -> Row:

@@ -7,26 +7,46 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_lsp.server.main import EdgeDependencies, serve_stdio
+from agent_lsp.server.main import EdgeDependencies, serve_listening, serve_stdio
 
 if TYPE_CHECKING:
+    from agent_lsp.server.address import Listening
     from agent_lsp.server.runtime import RuntimeProcess
 
 CLIENT_SETTINGS: Final = "AGENT_LSP_CLIENT"
 """Environment variable that hands the editor's settings to the runtime, as JSON."""
 
+_EXIT_USAGE: Final = 2
+
 
 def serve(version: str) -> int:
     """Serves one editor over stdin and stdout; the exit status of the process."""
-    return serve_stdio(
-        EdgeDependencies(
-            start_runtime=_start_runtime, read_log=_read_log, on_initialized=_load_the_rest, version=version
-        )
+    return serve_stdio(_dependencies(version))
+
+
+def serve_clients(version: str, listening: "Listening") -> int:
+    """Serves every client that connects, until a signal; the exit status of the process."""
+    from agent_lsp.server.address import AddressError
+
+    try:
+        return serve_listening(_dependencies(version), listening)
+    except AddressError as error:
+        print(f"agent-lsp serve: {error}", file=sys.stderr)
+        return _EXIT_USAGE
+
+
+def _dependencies(version: str) -> EdgeDependencies:
+    return EdgeDependencies(
+        start_runtime=_start_runtime,
+        read_log=_read_log,
+        on_initialized=_load_the_rest,
+        version=version,
+        begin_session=_begin_session,
     )
 
 
@@ -74,9 +94,20 @@ def _read_log(root: Path, lines: int, errors_only: bool) -> tuple[str, str]:
     return read_tail(path, lines, errors_only), str(path)
 
 
-def _load_the_rest(roots: list[Path], _options: Any) -> None:
-    """Sends the edge's own log to the first root's console log. Runs in a thread."""
-    from agent_lsp.app.logs import start_log
+def _begin_session() -> Callable[[], None]:
+    from agent_lsp.app.edge_log import install_edge_log
 
+    log = install_edge_log()
+    session = log.begin()
+    return lambda: log.end(session)
+
+
+def _load_the_rest(roots: list[Path], _options: Any) -> None:
+    """Sends the session's log to the first root's console log. Runs in a thread, in the session's context."""
+    from agent_lsp.app.edge_log import install_edge_log
+
+    log = install_edge_log()
     if roots:
-        start_log(roots[0], "edge")
+        log.open(roots[0])
+    else:
+        log.settle_without_a_log()

@@ -9,7 +9,7 @@ from agent_lsp.agent.model_engines import model_engines
 from agent_lsp.agent.model_work import ModelWork
 from agent_lsp.agent.repair.engine import embedded
 from agent_lsp.agent.repair.search import RepairOptions
-from agent_lsp.agent.validation import Gate
+from agent_lsp.agent.stages import StagedGate
 from agent_lsp.app.prompts import load_prompts
 from agent_lsp.domain.ports import Clock, RunnerFinder
 from agent_lsp.providers.anthropic import DEFAULT_BASE_URL, AnthropicModel
@@ -26,7 +26,7 @@ _NO_KEY = "none"
 class EngineMaker:
     """Builds the choice for runs that start from now on; keeps one connection per endpoint."""
 
-    gate: Gate
+    gate: StagedGate
     finder: RunnerFinder
     clock: Clock
     _models: dict[tuple[str, str, str], AnthropicModel] = field(default_factory=dict)

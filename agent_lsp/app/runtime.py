@@ -15,11 +15,12 @@ from agent_lsp.agent.calls import handlers
 from agent_lsp.agent.review import Review
 from agent_lsp.agent.session import RunPolicy, Session
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
-from agent_lsp.agent.validation import Gate, GateOptions
+from agent_lsp.agent.stages import StagedGate
 from agent_lsp.agent.world import World
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.console_story import ToldJournal, log_failures
 from agent_lsp.app.engines import EngineMaker
+from agent_lsp.app.laboratory import laboratory
 from agent_lsp.app.logs import start_log
 from agent_lsp.app.past import DATABASE_NAME
 from agent_lsp.domain.errors import AgentLspError
@@ -33,9 +34,8 @@ from agent_lsp.storage.journal import StoredJournal
 from agent_lsp.storage.log_hooks import watch_loop
 from agent_lsp.storage.redaction import Redactor
 from agent_lsp.workspace.files import DiskFiles
-from agent_lsp.workspace.layout import STATE_FOLDER, cache_dir, state_dir
+from agent_lsp.workspace.layout import STATE_FOLDER, state_dir
 from agent_lsp.workspace.pool import Pool
-from agent_lsp.workspace.snapshot import GitTrees
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Runtime:
     database: Database
     engines: EngineMaker
     log: ConsoleLog
+    gate: StagedGate
     handlers: dict[str, Handler] = field(default_factory=dict)
     last_call_s: float = field(default_factory=time.monotonic)
 
@@ -83,6 +84,7 @@ class Runtime:
         try:
             await self.session.stop()
             await self.review.close()
+            await self.gate.close()
         finally:
             await self.pool.close()
             await self.engines.close()
@@ -99,7 +101,8 @@ async def open_runtime(
     configuration = Configuration(root, publish, client or {})
     settings = configuration.settings
     watch_loop(asyncio.get_running_loop())
-    trees, pool, gate = _laboratory(root, configuration)
+    lab = laboratory(root, configuration)
+    trees, pool, gate = lab.trees, lab.pool, lab.gate
     engines = EngineMaker(gate, configuration.finder, CLOCK)
     database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     redactor = Redactor(os.environ)
@@ -133,6 +136,7 @@ async def open_runtime(
             clock=CLOCK,
             new_id=lambda prefix: f"{prefix}_{secrets.token_hex(6)}",
             open_runs=journal.stored.abandoned_runs,
+            whole=gate,
         ),
         ReviewOptions(allow_unproven=settings.proposal.allow_unproven, settle_s=None),
         ReviewHooks(on_state=on_state, on_feedback=on_feedback),
@@ -145,7 +149,7 @@ async def open_runtime(
         return RunPolicy(choice, configuration.settings.budget.to_domain())
 
     session = Session(world, policy)
-    runtime = Runtime(configuration, session, review, pool, database, engines, log)
+    runtime = Runtime(configuration, session, review, pool, database, engines, log, gate)
     runtime.handlers = handlers(session, review, configuration)
     return runtime
 
@@ -160,15 +164,6 @@ def _trouble_teller(publish: Publish) -> Callable[[str], None]:
             loop.call_soon_threadsafe(publish, "message", {"level": "warning", "text": f"agent-lsp: {text}"})
 
     return tell
-
-
-def _laboratory(root: Path, configuration: Configuration) -> tuple[GitTrees, Pool, Gate]:
-    """Where copies of the workspace are made and tested. Nothing is made yet."""
-    settings, cache = configuration.settings, cache_dir(root)
-    trees = GitTrees(root, cache)
-    kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
-    pool = Pool(root, cache, trees, kind, network=settings.sandbox.network)
-    return trees, pool, Gate(trees, pool, configuration.finder, GateOptions(settings.tests.timeout_s))
 
 
 def _make_state_folder(root: Path) -> None:

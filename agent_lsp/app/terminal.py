@@ -124,7 +124,6 @@ class _TerminalRun:
             await self._until_something_waits()
             if not self.settled.is_set():
                 await self._ask_person(runtime)
-        self.progress.stop()
         return await self._conclude(runtime)
 
     async def _until_something_waits(self) -> None:
@@ -160,8 +159,11 @@ class _TerminalRun:
 
     async def _conclude(self, runtime: Runtime) -> int:
         if not self.proposal_id:
+            self.progress.stop()
             self.console.print(f"{self.state}: {self.message}", soft_wrap=True)
             return EXIT_CANCELLED if self.state == "cancelled" else EXIT_NOT_ACCEPTABLE
+        await runtime.review.followed(self.proposal_id)  # nobody is here later to see a verdict withdrawn
+        self.progress.stop()
         proposal = await runtime.call("proposal", {"proposalId": self.proposal_id})
         verdict = proposal["verdict"]
         if not self.request.json:

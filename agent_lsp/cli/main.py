@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 VERSION: Final = "0.1.0"
 
@@ -32,9 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"agent-lsp {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    serve = commands.add_parser("serve", help="the language server; stdout carries only the protocol")
-    serve.add_argument("--stdio", action="store_true", help="speak over stdin and stdout (the default)")
-    serve.set_defaults(chosen=_serve)
+    _serve_options(commands.add_parser("serve", help="the language server; stdout carries only the protocol"))
 
     run = commands.add_parser("run", help="one goal without an editor")
     run.add_argument("goal", metavar="GOAL")
@@ -76,14 +74,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _serve_options(serve: argparse.ArgumentParser) -> None:
+    line = serve.add_mutually_exclusive_group()
+    line.add_argument("--stdio", action="store_true", help="speak over stdin and stdout (the default)")
+    line.add_argument("--tcp", metavar="HOST:PORT", help="serve every client that connects; port 0 chooses one")
+    line.add_argument("--ws", metavar="HOST:PORT", help="the same over WebSocket, one message per frame of text")
+    serve.add_argument("--allow-remote", action="store_true", help="listen where other machines can connect")
+    serve.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="a web page that may open a WebSocket"
+    )
+    serve.set_defaults(chosen=_serve)
+
+
 def _root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="the workspace (default: here)")
 
 
-def _serve(_options: argparse.Namespace) -> int:
-    from agent_lsp.app.edge import serve
+def _serve(options: argparse.Namespace) -> int:
+    from agent_lsp.app.edge import serve, serve_clients
 
-    return serve(VERSION)
+    if options.tcp is None and options.ws is None:
+        return serve(VERSION)
+    from agent_lsp.server.address import AddressError, Listening, parse_address
+
+    try:
+        host, port = parse_address(options.tcp or options.ws or "", allow_remote=options.allow_remote)
+    except AddressError as error:
+        print(f"agent-lsp serve: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    kind: Literal["tcp", "ws"] = "ws" if options.tcp is None else "tcp"
+    return serve_clients(VERSION, Listening(kind, host, port, options.allow_remote, tuple(options.allow_origin)))
 
 
 def _run(options: argparse.Namespace) -> int:

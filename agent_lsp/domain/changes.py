@@ -2,13 +2,14 @@
 
 import difflib
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from agent_lsp.domain.ids import HunkId
-from agent_lsp.domain.text import Decoded, decode, split_lines
+from agent_lsp.domain.text import Decoded, decode, decode_like, split_lines
 
 
 class ChangeKind(StrEnum):
@@ -111,23 +112,30 @@ _CONFIG_NAMES = frozenset(
         "noxfile.py",
         ".coveragerc",
         "agent-lsp.toml",
+        "package.json",
         "sitecustomize.py",
         "usercustomize.py",
     }
 )
-_TEST_DIRS = frozenset({"test", "tests", "testing", "__tests__", "spec", "specs", "__snapshots__", "fixtures"})
+_TEST_DIRS = frozenset({"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "fixtures"})
+
+_SCRIPT_TEST = re.compile(r"(?:test|test-.+|.+[_-]test)\.[cm]?[jt]sx?|.+_test\.go")
+_SCRIPT_CONFIG = re.compile(r"(?:vitest|vite|jest)\.(?:config|workspace|setup)\.\w+")
 
 
 def classify(path: str) -> HunkClass:
     """The class of a file by its name and folders: `config` over `test` over `source`."""
     pure = PurePosixPath(path)
     name = pure.name
-    if name in _CONFIG_NAMES or name.endswith(".pth"):
+    if name in _CONFIG_NAMES or name.endswith(".pth") or _SCRIPT_CONFIG.fullmatch(name):
         return HunkClass.CONFIG
-    if _TEST_DIRS.intersection(part.lower() for part in pure.parts[:-1]):
-        return HunkClass.TEST
+    folders = [part.lower() for part in pure.parts[:-1]]
+    if _TEST_DIRS.intersection(folders) or folders[:1] == ["testing"]:
+        return HunkClass.TEST  # `testing` below a package is what the package offers to others' tests
     stem = pure.stem
     if name.endswith(".py") and (stem.startswith("test_") or stem.endswith("_test") or stem in {"test", "tests"}):
+        return HunkClass.TEST
+    if _SCRIPT_TEST.fullmatch(name):
         return HunkClass.TEST
     if ".test." in name or ".spec." in name or name.endswith((".snap", ".ambr")):
         return HunkClass.TEST
@@ -142,7 +150,7 @@ def hunk_id(path: str, old_text: str, new_text: str, occurrence: int) -> HunkId:
 
 def hunks_of(edit: FileEdit) -> FileHunks:
     """The edit cut into the smallest runs of changed lines."""
-    old, new = _text_of(edit.before), _text_of(edit.after)
+    old, new = _text_of(edit.before), _text_of(edit.after, _decoded(edit.before))
     hunk_class = max((classify(edit.path), classify(edit.base_path)), key=list(HunkClass).index)
     spans = [] if old is None or new is None else _changed_spans(split_lines(old), split_lines(new))
     seen: dict[tuple[str, str], int] = {}
@@ -186,15 +194,15 @@ def unified_diff(edits: Sequence[FileEdit]) -> str:
     return "".join(_file_diff(edit) for edit in edits)
 
 
-def _decoded(entry: Entry | None) -> Decoded | None:
-    return None if entry is None or entry.mode is FileMode.SYMLINK else decode(entry.content)
+def _decoded(entry: Entry | None, like: Decoded | None = None) -> Decoded | None:
+    return None if entry is None or entry.mode is FileMode.SYMLINK else decode_like(entry.content, like)
 
 
-def _text_of(entry: Entry | None) -> str | None:
+def _text_of(entry: Entry | None, like: Decoded | None = None) -> str | None:
     """Text to compare: empty for a file that is not there, None for content that is not text."""
     if entry is None:
         return ""
-    decoded = _decoded(entry)
+    decoded = _decoded(entry, like)
     return None if decoded is None else decoded.text
 
 
@@ -232,7 +240,8 @@ def _file_diff(edit: FileEdit) -> str:
         return "".join(lines)
     source = f"a/{edit.base_path}" if edit.before else "/dev/null"
     target = f"b/{edit.path}" if edit.after else "/dev/null"
-    old_text, new_text = decode(old), decode(new)
+    old_text = decode(old)
+    new_text = decode_like(new, old_text)
     if old_text is None or new_text is None:
         return "".join([*lines, f"Binary files {source} and {target} differ\n"])
     return "".join([*lines, *_unified(source, target, old_text.text, new_text.text)])

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import FindingKind, Integrity, test_names
-from agent_lsp.domain.verdict import AddedCase, SuiteReport
+from agent_lsp.domain.verdict import AddedCase, CaseResult, SuiteReport
 
 
 class Status(Enum):
@@ -20,13 +20,18 @@ class Status(Enum):
     ABSENT = auto()
 
 
+Pair = tuple[SuiteReport, SuiteReport]
+"""The runs without and with a change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """Everything that was run for one change.
 
     `source_only` ran the tests as they stood with the source edits alone (None: the change edits only source),
     `without_source` the tests that the change adds, on the base's source (None: no added tests, or no source edits).
-    `again_*` are second runs of some tests. `modules` are the importable names of the workspace.
+    `again_*` are second runs of some tests. `modules` are the importable names of the workspace. `by_order` are tests
+    that do otherwise when they run by themselves; they are judged as they do in the whole selection.
     """
 
     edits: tuple[FileEdit, ...]
@@ -43,6 +48,7 @@ class Trial:
     candidate: str = ""
     duration_s: float = 0.0
     modules: frozenset[str] = frozenset()
+    by_order: frozenset[CaseId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,18 @@ class Comparison:
 def status(report: SuiteReport, case_id: CaseId) -> Status:
     """How a test fared in a run; a test whose file could not be collected is BAD."""
     case = report.cases.get(case_id)
+    if case is not None and _cut_off(report, case):
+        return Status.UNREACHED
     if case is not None:
         return Status.GOOD if case.outcome.good else Status.BAD if case.outcome.bad else Status.SKIPPED
     if any(within(case_id, place) for place in report.collection_errors):
         return Status.BAD
     return Status.ABSENT if report.finished else Status.UNREACHED
+
+
+def _cut_off(report: SuiteReport, case: CaseResult) -> bool:
+    """Whether a test was only the one that ran when the time for all of them was over."""
+    return report.timed_out and not report.finished and bool(case.message) and report.trouble.startswith(case.message)
 
 
 def within(case_id: CaseId, place: str) -> bool:
@@ -85,6 +98,39 @@ def suspects(trial: Trial) -> tuple[CaseId, ...]:
     """Tests whose change for better or worse is worth a second look on both sides, before it is believed."""
     first = compare(replace(trial, again_before=None, again_after=None, again_source_only=None))
     return tuple(sorted({*first.broken, *first.fixed, *first.unknown, *first.new_failing, *_vanished(trial, first)}))
+
+
+def disputed(trial: Trial, asked: Sequence[CaseId]) -> tuple[CaseId, ...]:
+    """Tests that did otherwise in a second run: flaky, or dependent on what ran before them."""
+    flaky = set(compare(trial).flaky)
+    return tuple(case_id for case_id in asked if case_id in flaky)
+
+
+def settle_order(trial: Trial, whole: Pair, alone: Pair, asked: Sequence[CaseId]) -> Trial:
+    """Tells tests that depend on the order from flaky ones, by a second look at the whole and one more by themselves.
+
+    A test that does the same each time in the whole selection, and the same each time by itself, depends on the order.
+    """
+    assert trial.again_before is not None
+    assert trial.again_after is not None
+    rows = (
+        (trial.before, trial.again_before, whole[0], alone[0]),
+        (trial.after, trial.again_after, whole[1], alone[1]),
+    )
+    steady = {
+        case_id
+        for case_id in asked
+        if all(
+            status(first, case_id) is status(again, case_id) and status(second, case_id) is status(third, case_id)
+            for first, second, again, third in rows
+        )
+    }
+    steady &= whole[0].cases.keys() & whole[1].cases.keys()
+    seen = [
+        replace(again, cases={**again.cases, **{case_id: side.cases[case_id] for case_id in steady}})
+        for again, side in ((trial.again_before, whole[0]), (trial.again_after, whole[1]))
+    ]
+    return replace(trial, again_before=seen[0], again_after=seen[1], by_order=frozenset(steady))
 
 
 def added_ids(trial: Trial) -> tuple[CaseId, ...]:
@@ -112,7 +158,15 @@ def compare(trial: Trial) -> Comparison:
     for place in trial.before.collection_errors:
         if place in trial.after.collection_errors and place not in sorts["still_failing"]:
             sorts["still_failing"].append(place)
+    sorts["new_failing"] += [place for place in trial.after.collection_errors if _is_new_trouble(trial, place)]
     return Comparison(added=tuple(added), **{name: tuple(found) for name, found in sorts.items()})
+
+
+def _is_new_trouble(trial: Trial, place: str) -> bool:
+    """Whether a file cannot be collected that the change brought; the tests of one that was there tell for it."""
+    if place in trial.before.collection_errors or any(within(case_id, place) for case_id in trial.before.cases):
+        return False
+    return any(within(edit.path, place) for edit in trial.edits)
 
 
 def _kind(trial: Trial, old: CaseId, new: CaseId) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agent_lsp.domain.changes import FileEdit, FileMode, HunkClass, classify, hunks_of
 from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.languages import is_code
 from agent_lsp.domain.lines import executable_lines, same_code
 from agent_lsp.domain.text import split_lines
 from agent_lsp.domain.verdict import SuiteReport, UnrunLine
@@ -42,6 +43,12 @@ def python_sources(edits: Collection[FileEdit]) -> tuple[FileEdit, ...]:
     return tuple(edit for edit in edits if edit.path.endswith(".py") and is_source(edit) and _is_file(edit))
 
 
+def unmeasured_sources(edits: Collection[FileEdit], report: SuiteReport) -> tuple[FileEdit, ...]:
+    """Edits of code whose lines no runner follows: other languages than Python, and what the report says so of."""
+    code = [edit for edit in edits if is_code(edit.path) and is_source(edit) and _is_file(edit)]
+    return tuple(edit for edit in code if not edit.path.endswith(".py") or edit.path in report.unmeasured)
+
+
 def changed_lines(edit: FileEdit) -> frozenset[int]:
     """Lines (one-based) of the changed file that are not in the base."""
     shift = 0
@@ -60,6 +67,8 @@ def line_evidence(edits: Collection[FileEdit], report: SuiteReport, flaky: Colle
     unrun: list[UnrunLine] = []
     failing: set[CaseId] = set()
     for edit in python_sources(edits):
+        if edit.path in report.unmeasured:
+            continue
         executed = report.executed.get(edit.path, {})
         for line in sorted(runnable_changes(edit, report)):
             changed += 1
@@ -86,7 +95,8 @@ def runnable_changes(edit: FileEdit, report: SuiteReport) -> frozenset[int]:
 def provenance(edits: Collection[FileEdit], report: SuiteReport) -> Provenance:
     """Compares what the run loaded with the change's bytes, for every file whose code changed."""
     expected, loaded, elsewhere = [], [], []
-    for edit in python_sources(edits):
+    others = [edit for edit in unmeasured_sources(edits, report) if edit.path in report.unmeasured]
+    for edit in dict.fromkeys([*python_sources(edits), *others]):
         if edit.after is None or (edit.before is not None and same_code(edit.before.content, edit.after.content)):
             continue
         expected.append(edit.path)

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import json
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from agent_lsp.domain import assertions
 from agent_lsp.domain.changes import Entry, FileEdit, HunkClass, classify
+from agent_lsp.domain.script_tests import weakened_script
 from agent_lsp.domain.text import decode
 
 
@@ -58,7 +60,7 @@ def inspect_tests(edits: Sequence[FileEdit]) -> Integrity:
     for pair in pairs:
         findings += _compare(pair, renamed)
     for edit in edits:
-        findings += _config(edit)
+        findings += [*_config(edit), *_scripts(edit)]
     return Integrity(tuple(findings), renamed)
 
 
@@ -182,6 +184,14 @@ def _module_level(edit: FileEdit) -> list[Finding]:
     return [Finding(FindingKind.WEAKENED, edit.base_path, f"{edit.path}: {text}", edit.path) for text in texts]
 
 
+def _scripts(edit: FileEdit) -> list[Finding]:
+    """Tests in other languages, judged by their text."""
+    if edit.before is None or edit.after is None or classify(edit.base_path) is not HunkClass.TEST:
+        return []
+    texts = weakened_script(edit.path, edit.before.content, edit.after.content)
+    return [Finding(FindingKind.WEAKENED, edit.base_path, f"{edit.path}: {text}", edit.path) for text in texts]
+
+
 # --- configuration -------------------------------------------------------------------------------------------
 
 
@@ -214,6 +224,8 @@ def _relevant(name: str, entry: Entry | None) -> dict[str, Any]:
     try:
         if name == "pyproject.toml":
             return _of_pyproject(tomllib.loads(text))
+        if name == "package.json":
+            return _of_package(json.loads(text))
         if name in ("setup.cfg", "tox.ini"):
             parser = configparser.RawConfigParser()
             parser.read_string(text)
@@ -221,7 +233,7 @@ def _relevant(name: str, entry: Entry | None) -> dict[str, Any]:
             return {f"[{key}]": dict(parser[key]) for key in parser.sections() if key.startswith(wanted)}
         if name.endswith(".py"):
             return _of_python(ast.parse(entry.content))
-    except (ValueError, SyntaxError, configparser.Error):
+    except (ValueError, SyntaxError, AttributeError, configparser.Error):
         pass
     return {"": entry.content}
 
@@ -229,6 +241,12 @@ def _relevant(name: str, entry: Entry | None) -> dict[str, Any]:
 def _of_pyproject(table: dict[str, Any]) -> dict[str, Any]:
     tools = table.get("tool", {})
     return {f"[tool.{key}]": tools[key] for key in ("pytest", "coverage", "tox", "agent-lsp", "hatch") if key in tools}
+
+
+def _of_package(table: dict[str, Any]) -> dict[str, Any]:
+    scripts = table.get("scripts", {})
+    parts = {f"scripts.{name}": text for name, text in scripts.items() if "test" in name}
+    return parts | {key: table[key] for key in ("jest", "vitest", "mocha", "ava", "c8", "nyc") if key in table}
 
 
 def _of_python(tree: ast.Module) -> dict[str, Any]:

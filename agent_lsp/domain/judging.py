@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, status, weakened, within
-from agent_lsp.domain.coverage import LineEvidence, Provenance, line_evidence, provenance
+from agent_lsp.domain.coverage import LineEvidence, Provenance, is_source, line_evidence, provenance, unmeasured_sources
+from agent_lsp.domain.goal_names import cut_off
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import FindingKind
 from agent_lsp.domain.self_regard import asks_for_tests
@@ -13,6 +14,11 @@ from agent_lsp.domain.verdict import Decision, Verdict
 
 _NAMED = 5
 """Tests that a reason names before it counts the rest."""
+
+_COMPILED = (".pyx", ".pxd", ".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".rs")
+"""Sources of extension modules: a run of the tests does not build them again."""
+
+_STOPPED = re.compile(r"did not end within \d+ s")
 
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 
@@ -87,10 +93,32 @@ def _crashed(case: _Case) -> Ruling | None:
     if after.finished:
         return None
     if not before.finished:
-        told = [f"Without the change {before.trouble}.", f"With the change {after.trouble}."]
-        return Decision.UNDECIDED, ["The test run did not come to its end on either side.", *told]
+        return _partly(case)
     again = "; seen again on a second run" if case.trial.again_after is not None else ""
-    return Decision.REGRESSED, [f"With the change {after.trouble}{again}; without it the run ends."]
+    told = [f"With the change {after.trouble}{again}; without it the run ends."]
+    worse = [case_id for case_id in after.failing() if status(before, case_id) is Status.GOOD]
+    return Decision.REGRESSED, [*told, *_hanging(case.trial, sorted(worse))]
+
+
+def _partly(case: _Case) -> Ruling:
+    """What the tests say that ended before both runs were cut short: enough to refuse, never to accept."""
+    before, after = case.trial.before, case.trial.after
+    ruling = _regressed(case)
+    if ruling is not None:
+        return ruling
+    told = [f"Without the change {before.trouble}.", f"With the change {after.trouble}."]
+    if case.goals.failing:
+        verb = "still fails" if len(case.goals.failing) == 1 else "still fail"
+        return Decision.FAILED, [f"{name_tests(case.goals.failing)} {verb} with the change.", *told]
+    reasons = ["The test run did not come to its end on either side.", *told]
+    if after.cases:
+        reasons.append(
+            f"{len(after.cases)} of {after.collected} tests ended with the change, and it broke none of them."
+        )
+        if case.tests.fixed:
+            reasons.append(f"Fixed among them: {name_tests(case.tests.fixed)}.")
+        reasons.append("Name a smaller scope, or raise tests.timeout_s.")
+    return Decision.UNDECIDED, reasons
 
 
 def _regressed(case: _Case) -> Ruling | None:
@@ -99,9 +127,21 @@ def _regressed(case: _Case) -> Ruling | None:
         return None
     verb = "passes" if len(broken) == 1 else "pass"
     reasons = [f"{name_tests(broken)} {verb} without the change and not with it, seen twice."]
+    reasons += _hanging(case.trial, broken)
     if case.goals.failing:
         reasons.append(f"The goal test {name_tests(case.goals.failing)} still fails.")
     return Decision.REGRESSED, reasons
+
+
+def _hanging(trial: Trial, broken: Sequence[CaseId]) -> list[str]:
+    """Which of the broken tests were stopped since they did not end."""
+    found: dict[str, list[CaseId]] = {}
+    for case_id in broken:
+        case = trial.after.cases.get(case_id)
+        told = _STOPPED.search(case.message) if case is not None else None
+        if told:
+            found.setdefault(told[0], []).append(case_id)
+    return [f"With the change {name_tests(ids)} {limit}." for limit, ids in found.items()]
 
 
 def _environment(case: _Case) -> Ruling | None:
@@ -132,7 +172,10 @@ def _nothing(case: _Case, text: str) -> str:
 def _elsewhere(case: _Case) -> Ruling | None:
     if not case.origin.elsewhere:
         return None
-    return Decision.UNDECIDED, [f"The tests did not test this change: {text}." for text in case.origin.elsewhere]
+    told = [f"The tests did not test this change: {text}." for text in case.origin.elsewhere]
+    if any("site-packages" in text for text in case.origin.elsewhere):
+        told.append("Install the project in editable mode (`pip install -e .`), so that its tests load the workspace.")
+    return Decision.UNDECIDED, told
 
 
 def _goal_missed(case: _Case) -> Ruling | None:
@@ -151,9 +194,15 @@ def _goal_missed(case: _Case) -> Ruling | None:
 
 
 def _not_loaded(case: _Case) -> Ruling | None:
+    compiled = [edit.path for edit in case.trial.edits if is_source(edit) and edit.path.endswith(_COMPILED)]
+    if compiled and not case.tests.fixed and case.trial.after.runner.startswith(("pytest", "unittest")):
+        told = f"{', '.join(compiled)} must be compiled, and nothing was built for these tests"
+        return Decision.UNDECIDED, [f"{told}, so the change was not tested."]
     expected = case.origin.expected
-    if not expected or case.origin.loaded:
-        return None
+    if not expected or case.origin.loaded or case.tests.fixed:
+        return None  # what is fixed on both looks shows that the change was in force, be it in another process
+    if blind := case.trial.after.blind:
+        return Decision.UNDECIDED, [f"Whether the tests loaded {', '.join(expected)} could not be seen: {blind}."]
     verb = "was" if len(expected) == 1 else "were"
     return Decision.UNDECIDED, [f"{', '.join(expected)} {verb} not loaded by any test, so the change was not tested."]
 
@@ -179,13 +228,29 @@ def _uncertain(case: _Case) -> Ruling | None:
     if stuck and not tests.fixed and not goals.proven:
         verb = "runs" if len(stuck) == 1 else "run"
         return Decision.UNDECIDED, [f"{name_tests(stuck)} {verb} the changed lines and fails before and after."]
-    return None
+    return _unseen(case)
+
+
+def _unseen(case: _Case) -> Ruling | None:
+    """Where lines are not measured, a test that goes on failing may be about just the changed ones."""
+    unmeasured = unmeasured_sources(case.trial.edits, case.trial.after)
+    if not unmeasured or case.tests.fixed or case.goals.proven:
+        return None
+    python = any(edit.path.endswith(".py") for edit in unmeasured)
+    doubtful = [name for name in case.tests.still_failing if python or not name.partition("::")[0].endswith(".py")]
+    if not doubtful:
+        return None
+    verb, paths = "fails" if len(doubtful) == 1 else "fail", ", ".join(edit.path for edit in unmeasured)
+    told = f"whether the changed lines of {paths} ran in it cannot be seen"
+    return Decision.UNDECIDED, [f"{name_tests(doubtful)} {verb} before and after, and {told}."]
 
 
 def _good(case: _Case) -> Ruling:
     tests, lines, trial = case.tests, case.lines, case.trial
     proofs = sorted({*tests.fixed, *case.goals.proven})
     capped = [*(finding.text for finding in trial.integrity.of(FindingKind.CONFIG)), *asks_for_tests(trial.edits)]
+    unmeasured = [edit.path for edit in unmeasured_sources(trial.edits, trial.after)]
+    capped += [f"Which lines of {', '.join(unmeasured)} ran is not measured"] if unmeasured else []
     whole = lines.changed > 0 and lines.run == lines.changed
     if proofs and whole and not capped:
         verb = "fails" if len(proofs) == 1 else "fail"
@@ -209,7 +274,7 @@ def _good(case: _Case) -> Ruling:
         reasons.append(
             f"{len(lines.unrun)} of {lines.changed} changed lines ran under no passing test: {places}{more}."
         )
-    elif not lines.changed:
+    elif not lines.changed and not unmeasured:
         reasons.append("The change has no line of source that can be seen to run.")
     return Decision.PASSED, reasons
 
@@ -222,6 +287,8 @@ def _remarks(case: _Case) -> list[str]:
         found.append(f"{len(tests.still_failing)} failed before and fail as before.")
     if tests.flaky:
         found.append(f"Flaky, so not counted: {name_tests(tests.flaky)}.")
+    if trial.by_order:
+        found.append(f"Judged in their place, since by themselves they do otherwise: {name_tests(trial.by_order)}.")
     idle = [row.id for row in tests.added if not row.failed_without_change]
     if idle:
         found.append(f"Proves nothing, since it passes without the change too: {name_tests(idle)}.")
@@ -238,6 +305,8 @@ def _goals(trial: Trial, tests: Comparison) -> _Goals:
     moved = {trial.integrity.renamed.get(goal, goal) for goal in trial.goal_tests} - set(trial.goal_tests)
     for goal in trial.goal_tests:
         members = [case_id for case_id in known if within(case_id, goal)]
+        if not members and cut_off(goal):
+            members = [case_id for case_id in known if case_id.startswith(goal)]
         if not members and not any(within(goal, place) for place in trial.after.collection_errors):
             sorts["unseen"].append(goal)
         for case_id in members or ([goal] if goal not in sorts["unseen"] else []):

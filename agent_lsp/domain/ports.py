@@ -210,13 +210,21 @@ class SuiteRequest:
     """Which tests to run and what to watch.
 
     `tests` are ids or paths (empty: the whole suite). `watch` are the changed source files: their
-    lines, and where they were loaded from, are reported. `fail_fast` stops at the first failure.
+    lines, and where they were loaded from, are reported. `fail_fast` stops at the first failure. `recall` takes a
+    kept run of the same tree in the same environment for it, where there is one. `first` are files whose tests go
+    before all others. A test that takes longer than `test_limit_s` is stopped and counts as an error, where the
+    runner can do that (None: a part of `timeout_s`). `changed` are the paths that the change touches, on either side:
+    of several projects in a workspace only those that they can affect are asked (empty: all).
     """
 
     tests: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
     timeout_s: float = 600.0
     fail_fast: bool = False
+    recall: bool = False
+    first: tuple[str, ...] = ()
+    test_limit_s: float | None = None
+    changed: tuple[str, ...] = ()
 
 
 class SuiteRunner(Protocol):

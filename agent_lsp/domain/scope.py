@@ -1,7 +1,5 @@
 """Owns what a piece of work belongs to (run, request, operation), so that every log line can say so."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar, Token
 
 RUN_ID: ContextVar[str] = ContextVar("agent_lsp_run_id", default="")
@@ -14,17 +12,20 @@ OPERATION: ContextVar[str] = ContextVar("agent_lsp_operation", default="")
 """What is being done, in a few words for a person: `running the tests of step 2`."""
 
 
-@contextmanager
-def scope(
-    *, run_id: str | None = None, request_id: str | int | None = None, operation: str | None = None
-) -> Iterator[None]:
+class scope:  # noqa: N801
     """Names the work inside the block; None leaves what surrounds it. Tasks started inside inherit the names."""
-    set_here: list[tuple[ContextVar[str], Token[str]]] = []
-    for variable, value in ((RUN_ID, run_id), (REQUEST_ID, request_id), (OPERATION, operation)):
-        if value is not None:
-            set_here.append((variable, variable.set(str(value))))
-    try:
-        yield
-    finally:
-        for variable, token in reversed(set_here):
+
+    __slots__ = ("_given", "_tokens")
+
+    def __init__(
+        self, *, run_id: str | None = None, request_id: str | int | None = None, operation: str | None = None
+    ) -> None:
+        self._given = ((RUN_ID, run_id), (REQUEST_ID, request_id), (OPERATION, operation))
+        self._tokens: list[tuple[ContextVar[str], Token[str]]] = []
+
+    def __enter__(self) -> None:
+        self._tokens = [(variable, variable.set(str(value))) for variable, value in self._given if value is not None]
+
+    def __exit__(self, *_: object) -> None:
+        for variable, token in reversed(self._tokens):
             variable.reset(token)

@@ -62,7 +62,8 @@ class SuiteReport:
     (one-based) that ran and the passing tests that ran them; import-time lines are credited to tests
     that ran code of that file. `executed_failing` is the same for the tests that failed, where the runner
     knows it. `touched` are the files under the root that the run read or imported. `not_found` are
-    the asked ids and paths that no test answered to.
+    the asked ids and paths that no test answered to. `unmeasured` are the changed files whose lines the runner cannot
+    follow; that it loaded them (opened them while the tests ran) is told all the same, unless `blind` says why not.
     """
 
     runner: str
@@ -81,6 +82,8 @@ class SuiteReport:
     output: str = ""
     executed_failing: Mapping[str, Mapping[int, frozenset[CaseId]]] = field(default_factory=dict)
     not_found: tuple[str, ...] = ()
+    unmeasured: frozenset[str] = frozenset()
+    blind: str = ""
 
     @property
     def ran(self) -> int:

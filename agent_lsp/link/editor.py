@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome
@@ -20,7 +20,7 @@ class LinkEditor:
 
     def __init__(self) -> None:
         self._peer: Peer | None = None
-        self._seen: dict[str, Buffer] = {}
+        self._seen: dict[str, tuple[Any, Buffer]] = {}
 
     def connect(self, peer: Peer) -> None:
         """Names the peer to ask; before that there are no buffers."""
@@ -31,14 +31,14 @@ class LinkEditor:
         if self._peer is None:
             return ()
         seen = self._seen
-        known = {path: buffer.version for path, buffer in seen.items()}
+        known = {path: revision for path, (revision, _) in seen.items()}
         answer = await self._peer.call("buffers", {"known": known}, timeout_s=_BUFFERS_TIMEOUT_S)
-        current: dict[str, Buffer] = {}
+        current: dict[str, tuple[Any, Buffer]] = {}
         for row in answer["buffers"]:
-            path, version, text = row["path"], row["version"], row.get("text")
-            current[path] = seen[path] if text is None else Buffer(path, version, text)
+            path, revision, text = row["path"], row.get("revision"), row.get("text")
+            current[path] = seen[path] if text is None else (revision, Buffer(path, row["version"], text))
         self._seen = current
-        return tuple(current.values())
+        return tuple(buffer for _, buffer in current.values())
 
     async def edit(self, change: BufferChange) -> BufferOutcome:
         """One versioned edit of one document. A dead or silent edge is a refusal with its reason."""

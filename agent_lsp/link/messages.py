@@ -5,6 +5,11 @@ Frames are one JSON object a line (UTF-8, no raw newlines inside):
     {"id": 7, "result": {...}}                       its answer
     {"id": 7, "error": {"code", "message", "hint"}}  its answer, when an AgentLspError was raised
     {"event": "run", "data": {...}}                  an event, runtime to edge
+    {"cancel": 7}                                    nobody waits for that answer any more; either way
+
+A cancel stops the work behind a call of `STOPPABLE`, as far as nothing was written yet, and nothing is answered then.
+Any other call is finished: it is quick, and half of it would be worse than all of it. A call whose time-out passed is
+not cancelled by that.
 
 Nothing here is an LSP type: paths are POSIX and relative to the workspace root, lines are zero-based, and the
 edge turns them into URIs and ranges.
@@ -21,6 +26,9 @@ Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `pa
     apply          {proposalId, hunks?} -> {applied, checkpointId?, reason?, pending?, verdict}
     discard        {proposalId, hunks?, feedback?} -> {state}
     revalidate     {proposalId} -> {verdict, pending?}
+    abandon        {proposalId} or {checkpointId} -> {state}
+                   ends the apply, the revalidation or the rollback that is at work, and leaves the proposal on offer;
+                   refused once files are being written
     rollback       {checkpointId} -> {applied, reason?, checkpointId?}
     say            {runId?, text} -> {reply?}
     answer         {runId, answer} -> {state}
@@ -30,8 +38,8 @@ Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `pa
     stop           {} -> {}                     ends all runs, closes all candidates, then the process ends
 
 Calls, runtime to edge:
-    buffers        {known: {path: version}} -> {buffers: [{path, version, text?}]}
-                   every open document under the root; `text` is left out where `known` has this version
+    buffers        {known: {path: revision}} -> {buffers: [{path, version, revision, text?}]}
+                   every open document under the root; `text` is left out where `known` has this revision
     edit           {path, version, oldText, newText, label} -> {applied, version, text, reason}
 
 Events, runtime to edge:
@@ -42,7 +50,7 @@ Events, runtime to edge:
     blocked        {runId, question, options}
     proposal       {proposalId, runId, summary, stale, files: [{path, oldPath, kind, baseVersion, baseSha256,
                     hunks: [{id, startLine, endLine, oldText, newText, class}]}], diff, verdict,
-                    witness: {path: sha256 of the base's bytes}, checkpointId?}
+                    witness: {path: sha256 of the base's bytes}, checkpointId?, trouble}
                    sent when a proposal is made or changes in any way (stale, rebased, a hunk discarded)
     verdict        {proposalId, verdict}
     proposal_closed {proposalId, runId, state, checkpointId?}
@@ -50,6 +58,8 @@ Events, runtime to edge:
                    the whole list for that run; an empty one clears it
     message        {runId?, level: "error"|"warning"|"info", text}       for window/showMessage; rare
     trust_wanted   {keys: [..], text}           a workspace setting waits for trust
+    work_over      {runId, proposalId, work: "apply"|"revalidate", outcome, cancelled}
+                   an apply or a revalidation ended, whoever wished it; `outcome` is a sentence
 """
 
 from typing import Final
@@ -64,6 +74,7 @@ CALLS: Final = (
     "apply",
     "discard",
     "revalidate",
+    "abandon",
     "rollback",
     "say",
     "answer",
@@ -77,6 +88,9 @@ CALLS: Final = (
 EDGE_CALLS: Final = ("buffers", "edit")
 """What the runtime may ask of the edge."""
 
+STOPPABLE: Final = frozenset({"run", "proposal", "apply", "revalidate", "rollback", "say", "buffers"})
+"""Calls of either side whose work ends when the caller gives up."""
+
 EVENTS: Final = (
     "ready",
     "run",
@@ -89,5 +103,6 @@ EVENTS: Final = (
     "problems",
     "message",
     "trust_wanted",
+    "work_over",
 )
 """What the runtime tells."""

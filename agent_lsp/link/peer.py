@@ -3,10 +3,11 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from agent_lsp.domain.errors import AgentLspError, BadArgumentError, LinkClosedError, error_body
+from agent_lsp.link.messages import STOPPABLE
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ class PeerError(AgentLspError):
         self.code = code
 
 
+class NeverSentError(LinkClosedError):
+    """The other process was gone before the call was sent: it may be sent to the next one."""
+
+
 class Peer:
     """Speaks with the other process until it is gone. `serve` must run for anything to be heard."""
 
@@ -34,18 +39,25 @@ class Peer:
         writer: asyncio.StreamWriter,
         handlers: Mapping[str, Handler],
         on_event: EventHandler | None = None,
+        stoppable: Collection[str] = STOPPABLE,
     ) -> None:
+        """`stoppable` are the handlers that end when the other side gives their call up."""
         self._reader, self._writer = reader, writer
-        self._handlers, self._on_event = handlers, on_event
+        self._handlers, self._on_event, self._stoppable = handlers, on_event, stoppable
         self._pending: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._serving: dict[Any, asyncio.Task[None]] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_id = 0
         self._closed = False
 
     async def call(self, name: str, args: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
-        """The other side's result. Raises PeerError, TimeoutError, or LinkClosedError when it is gone."""
+        """The other side's result. Raises PeerError, TimeoutError, or LinkClosedError when it is gone.
+
+        Cancelling it also ends the work on the other side, where that can be stopped. A time-out does not.
+        """
         if self._closed:
-            raise LinkClosedError("the other process is gone")
+            raise NeverSentError("the other process is gone")
         self._last_id += 1
         call_id = self._last_id
         future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
@@ -54,6 +66,10 @@ class Peer:
             self._send({"id": call_id, "call": name, "args": args})
             async with asyncio.timeout(timeout_s):
                 return await future
+        except asyncio.CancelledError:
+            if not self._closed:
+                self._send({"cancel": call_id})
+            raise
         finally:
             self._pending.pop(call_id, None)
 
@@ -98,13 +114,29 @@ class Peer:
         if not isinstance(frame, dict):
             logger.error("a frame of the link is not a JSON object: %.200r", line)
         elif "call" in frame:
-            task = asyncio.get_running_loop().create_task(self._answer(frame))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._serve_call(frame)
+        elif "cancel" in frame:
+            self._give_up(frame["cancel"])
         elif "event" in frame:
             self._hear(str(frame["event"]), frame.get("data"))
         else:
             self._settle(frame)
+
+    def _serve_call(self, frame: Mapping[str, Any]) -> None:
+        call_id = frame.get("id")
+        task = asyncio.get_running_loop().create_task(self._answer(frame))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if isinstance(call_id, int) and isinstance(frame["call"], str) and frame["call"] in self._stoppable:
+            self._serving[call_id] = task
+            task.add_done_callback(lambda _: self._serving.pop(call_id, None))
+
+    def _give_up(self, call_id: Any) -> None:
+        task = self._serving.pop(call_id, None) if isinstance(call_id, int) else None
+        if task is not None:
+            self._given_up.add(task)
+            task.add_done_callback(self._given_up.discard)
+            task.cancel()
 
     def _hear(self, event: str, data: Any) -> None:
         if self._on_event is None:
@@ -115,7 +147,8 @@ class Peer:
             logger.exception("the event %s of the link could not be taken", event)
 
     def _settle(self, frame: Mapping[str, Any]) -> None:
-        future = self._pending.get(frame.get("id", 0))
+        call_id = frame.get("id")
+        future = self._pending.get(call_id) if isinstance(call_id, int) else None
         if future is None or future.done():
             return
         result, body = frame.get("result", {}), frame.get("error")
@@ -133,6 +166,10 @@ class Peer:
             result = await self._dispatch(frame["call"], frame.get("args", {}))
             answer: dict[str, Any] = {"id": frame.get("id"), "result": result}
             json.dumps(result)  # a result that is not JSON is an error of the call, not of the link
+        except asyncio.CancelledError:
+            if asyncio.current_task() not in self._given_up and not self._closed:  # the caller waits still
+                self._send({"id": frame.get("id"), "error": {"code": "cancelled", "message": "It was cancelled."}})
+            raise
         except AgentLspError as error:
             answer = {"id": frame.get("id"), **error_body(error).to_json()}
         except Exception as error:

@@ -104,6 +104,7 @@ class Board:
     origins: dict[str, str] = field(default_factory=dict)
     questions: dict[str, Json] = field(default_factory=dict)
     checkpoints: dict[str, str] = field(default_factory=dict)
+    trust_wanted: Json | None = None
 
     def take(self, event: str, data: Mapping[str, Any]) -> None:
         """Takes one event of the runtime; one of an unknown name or without its ids changes nothing."""
@@ -191,6 +192,9 @@ class Board:
         else:
             self.problems.pop(run_id, None)
 
+    def _take_trust_wanted(self, data: Json) -> None:
+        self.trust_wanted = data
+
     def _settle(self, run_id: str) -> None:
         if self.state_of(run_id) != RunState.BLOCKED:
             self.questions.pop(run_id, None)
@@ -226,4 +230,5 @@ _TAKERS: Final[Mapping[str, Callable[[Board, Json], None]]] = {
     "verdict": Board._take_verdict,
     "proposal_closed": Board._take_closed,
     "problems": Board._take_problems,
+    "trust_wanted": Board._take_trust_wanted,
 }

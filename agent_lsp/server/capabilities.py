@@ -4,9 +4,12 @@ pygls would compute it from registered features; that takes the import of every 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent_lsp.server.client import traits_of
+
+if TYPE_CHECKING:
+    from agent_lsp.server.shapes import ServerCapability
 
 COMMANDS: Final = (
     "agent.run",
@@ -25,7 +28,7 @@ COMMANDS: Final = (
     "agent.log.tail",
     "agent.show",
 )
-"""PROTOCOL.md section 3, and `agent.show {proposalId, path?} | {runId}`, which opens a diff or a plan."""
+"""PROTOCOL.md section 3, and `agent.show {proposalId, path?} | {runId} | {log}`: a diff, a plan, the log."""
 
 FEATURES: Final = ("plan", "proposal", "hunks", "checkpoints", "conversation", "show")
 ACTION_KINDS: Final = ("quickfix", "refactor.rewrite", "source.agent")
@@ -34,6 +37,7 @@ INCREMENTAL: Final = 2
 
 def initialize_result(params: Mapping[str, Any], version: str) -> dict[str, Any]:
     """The `InitializeResult` for these parameters."""
+    ours: ServerCapability = {"version": "1", "features": list(FEATURES)}
     return {
         "capabilities": {
             "positionEncoding": traits_of(params).encoding.value,
@@ -42,7 +46,7 @@ def initialize_result(params: Mapping[str, Any], version: str) -> dict[str, Any]
             "codeLensProvider": {"resolveProvider": True},
             "executeCommandProvider": {"commands": list(COMMANDS)},
             "workspace": {"workspaceFolders": {"supported": True, "changeNotifications": True}},
-            "experimental": {"agentLsp": {"version": "1", "features": list(FEATURES)}},
+            "experimental": {"agentLsp": ours},
         },
         "serverInfo": {"name": "agent-lsp", "version": version},
     }

@@ -29,6 +29,7 @@ class ClientTraits:
     action_tags: bool = False
     lens_refresh: bool = False
     related_information: bool = False
+    diagnostic_data: bool = False
     watch_files: bool = False
     relative_patterns: bool = False
     text_content: bool = False
@@ -65,9 +66,10 @@ def traits_of(params: Mapping[str, Any]) -> ClientTraits:
         action_tags=1 in _list(_at(capabilities, "textDocument.codeAction.tagSupport.valueSet")),
         lens_refresh=has("workspace.codeLens.refreshSupport"),
         related_information=has("textDocument.publishDiagnostics.relatedInformation"),
+        diagnostic_data=has("textDocument.publishDiagnostics.dataSupport"),
         watch_files=has("workspace.didChangeWatchedFiles.dynamicRegistration"),
         relative_patterns=has("workspace.didChangeWatchedFiles.relativePatternSupport"),
-        text_content=isinstance(_at(capabilities, "workspace.textDocumentContent"), Mapping),
+        text_content=has("workspace.textDocumentContent.dynamicRegistration"),
     )
 
 

@@ -25,10 +25,13 @@ class Desk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._within = root.as_posix().rstrip("/") + "/"
         self.board = Board()
         self.runtime: Runtime
         self.revalidate_after_s: float | None = None
         self.starting: dict[str, asyncio.Task[Any]] = {}
+        self.given_up: set[str] = set()
+        """Runs that were cancelled before the runtime said that it took them; what it says of them is not shown."""
 
     def path(self, relative: str) -> Path:
         """The absolute path of a POSIX path relative to the root."""
@@ -36,22 +39,42 @@ class Desk:
 
     def relative(self, path: Path) -> str | None:
         """POSIX and relative to the root; None if it lies elsewhere."""
-        if path.is_relative_to(self.root):
-            return path.relative_to(self.root).as_posix()
-        return None
+        text = path.as_posix()
+        if text.startswith(self._within):
+            return text[len(self._within) :]
+        return "." if path == self.root else None
 
 
 async def control(desk: Desk, run_id: str, action: str, *, timeout_s: float) -> Mapping[str, Any]:
-    """Steers a run. One that still waits for its runtime to start is cancelled here."""
+    """Steers a run. One that the runtime has not taken yet is cancelled here, whatever the runtime does."""
     starting = desk.starting.get(run_id)
-    if starting is not None and action == "cancel" and not desk.runtime.running:
+    if starting is not None and action == "cancel":
         starting.cancel()
         return {"state": RunState.CANCELLED.value}
     return await desk.runtime.call("control", {"runId": run_id, "action": action}, timeout_s=timeout_s)
 
 
+async def disown(desk: Desk, run_id: str) -> None:
+    """Makes sure that a run which was given up at its start does not go on in the runtime, if that took it."""
+    desk.given_up.add(run_id)
+    try:
+        if desk.runtime.running:
+            await desk.runtime.call("control", {"runId": run_id, "action": "cancel"}, timeout_s=START_S)
+    except (AgentLspError, TimeoutError) as error:
+        logger.info("the run %s that was given up: %s", run_id, error or "no answer in time")
+    finally:
+        desk.given_up.discard(run_id)
+
+
 async def cancel(desk: Desk, run_id: str) -> None:
-    """Cancels a run for a person who does not wait for an answer; what goes wrong is logged."""
+    """Cancels a run for a person who does not wait for an answer; what goes wrong is logged.
+
+    Where its change is on offer and is only being tested again or applied, that alone is ended.
+    """
+    card = desk.board.cards.get(str(desk.board.runs.get(run_id, {}).get("proposalId")))
+    if card is not None and card.open and desk.board.state_of(run_id) in (RunState.VALIDATING, RunState.APPLYING):
+        await tell(desk, "abandon", {"proposalId": card.id})
+        return
     try:
         await control(desk, run_id, "cancel", timeout_s=START_S)
     except (AgentLspError, TimeoutError) as error:

@@ -1,9 +1,7 @@
 """Owns the edge's life: begins a session, puts its features together, and leaves without leaving anything behind."""
 
 import asyncio
-import gc
 import logging
-import signal
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,6 +10,8 @@ from lsprotocol import types
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.server.capabilities import initialize_result
 from agent_lsp.server.desk import START_S, Desk
+from agent_lsp.server.early_watch import process_of
+from agent_lsp.server.editor_watch import watch_process
 from agent_lsp.server.edits import EditorHand
 from agent_lsp.server.features import (
     agent_messages,
@@ -20,6 +20,7 @@ from agent_lsp.server.features import (
     configuration,
     documents,
     execute_command,
+    telling,
     virtual_documents,
 )
 from agent_lsp.server.features.configuration import Configuration
@@ -29,19 +30,25 @@ from agent_lsp.server.features.questions import Questions
 from agent_lsp.server.features.review_commands import review_commands
 from agent_lsp.server.features.run_commands import run_commands
 from agent_lsp.server.features.virtual_documents import VirtualDocuments, register_capability
-from agent_lsp.server.main import EdgeDependencies, Opening, is_initialize_params
+from agent_lsp.server.main import EdgeDependencies, is_initialize_params
 from agent_lsp.server.progress import Progress
-from agent_lsp.server.protocol import INVALID_PARAMS, INVALID_REQUEST, EdgeServer, RequestError
+from agent_lsp.server.protocol import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, EdgeServer, RequestError
+from agent_lsp.server.runtime import STOP_S
 from agent_lsp.server.session import Session
 from agent_lsp.server.staleness import Staleness
 from agent_lsp.server.threads import in_thread
-from agent_lsp.server.transport import FrameWriter, read_in_thread, watch_process
+from agent_lsp.server.transport import Channel, Hearing
 from agent_lsp.server.uris import uri_of
-from agent_lsp.server.wire import FrameReader, Stdio
+from agent_lsp.server.wire import Noise, encode_frame
 
 logger = logging.getLogger(__name__)
 
 _FLUSH_S: Final = 1.0
+"""How long an editor that said `exit` may take to read what is left."""
+
+_HURRIED_STOP_S: Final = 0.2
+"""How long runtimes may take to end their runs when the editor is gone already."""
+
 _WATCHED_KINDS: Final = 7
 _LOST_CLIENT: Final = 1
 _STATE: Final = ".agent-lsp/state.db"
@@ -50,8 +57,16 @@ _STATE: Final = ".agent-lsp/state.db"
 class Edge:
     """One editor's server."""
 
-    def __init__(self, dependencies: EdgeDependencies, stdio: Stdio, reader: FrameReader) -> None:
-        self._dependencies, self._stdio, self._reader = dependencies, stdio, reader
+    def __init__(
+        self,
+        dependencies: EdgeDependencies,
+        channel: Channel,
+        *,
+        watches_editor: bool = True,
+        on_hurry: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._dependencies, self._channel, self._on_hurry = dependencies, channel, on_hurry
+        self._watches_editor = watches_editor
         self._server = EdgeServer(dependencies.version)
         self._client = self._server.protocol
         self._session: Session | None = None
@@ -61,34 +76,46 @@ class Edge:
         self._status: asyncio.Future[int]
         self._stopping: asyncio.Task[None] | None = None
         self._asked_to_shut_down = False
+        self._hurries = False
+        self._loads = False
         self._unwatch: Callable[[], None] = lambda: None
 
-    async def serve(self, opening: Opening) -> int:
-        """Serves until the editor says so, is gone, or a signal comes; the exit status."""
-        loop = asyncio.get_running_loop()
-        self._status = loop.create_future()
-        lost = self._lost
-        writer = FrameWriter(self._stdio.outgoing, lost)
-        self._client.writer = writer
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._leave, 128 + number)
+    @property
+    def begun(self) -> bool:
+        """Whether `initialize` was answered."""
+        return self._session is not None
+
+    async def serve(self, params: Mapping[str, Any] | None) -> int:
+        """Serves until the editor says so or is gone, or `leave` is called; the exit status.
+
+        `params` are those of `initialize` where that was answered already.
+        """
+        self._status = asyncio.get_running_loop().create_future()
+        end_session = self._dependencies.begin_session()
+        self._client.writer = self._channel
         self._register_life_cycle()
-        if opening.params is not None:
-            self._begin(opening.params)
-        if opening.first_frame is not None:
-            self._client.take(opening.first_frame)
-        gc.enable()
-        gc.freeze()
-        read_in_thread(self._reader, self._client.take, lost)
+        if params is not None:
+            self._begin(params)
+        self._channel.start(Hearing(self._client.take, self._noise, self._lost))
         try:
             return await self._status
         finally:
             self._unwatch()
             self._client.abandon()
-            await (self._stopping or self._stop_runtimes())
+            await (self._stop_runtimes(_HURRIED_STOP_S) if self._hurries else self._stopping or self._stop_runtimes())
             if self._virtual is not None:
                 self._virtual.remove_files()
-            writer.flush(_FLUSH_S)
+            await self._channel.drain(0 if self._hurries else _FLUSH_S)
+            self._channel.close()
+            end_session()
+
+    def leave(self, status: int, why: str) -> None:
+        """Ends the session now: runtimes get a moment and no more."""
+        if not self._status.done():
+            self._hurries = True
+            self._on_hurry()
+            logger.warning("leaving: %s", why)
+            self._status.set_result(status)
 
     def _register_life_cycle(self) -> None:
         server = self._server
@@ -114,7 +141,8 @@ class Edge:
 
         @server.feature(types.EXIT)
         def leave(_: Any) -> None:
-            self._leave(0 if self._asked_to_shut_down else _LOST_CLIENT)
+            if not self._status.done():
+                self._status.set_result(0 if self._asked_to_shut_down else _LOST_CLIENT)
 
     def _begin(self, params: Mapping[str, Any]) -> None:
         """The session exists from here on; its features are registered before the next message is read."""
@@ -129,10 +157,11 @@ class Edge:
         code_lenses.register(server, session)
         virtual = virtual_documents.register(server, session)
         agent_messages.register(session)
+        telling.register(session)
         Questions(session)
         progress = Progress(session)
-        commands = run_commands(session, progress, dependencies.read_log) | review_commands(session, virtual)
-        execute_command.register(server, session, commands)
+        commands = run_commands(session, progress, dependencies.read_log) | review_commands(session, progress, virtual)
+        execute_command.register(server, session, telling.told(session, commands))
         self._configuration = configuration.register(server, session, params.get("initializationOptions"))
 
         @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
@@ -141,15 +170,16 @@ class Edge:
 
         self._session, self._virtual = session, virtual
         self._client.initialized = True
-        process_id = params.get("processId")
-        if isinstance(process_id, int) and not isinstance(process_id, bool) and process_id > 0:
-            self._unwatch = watch_process(process_id, self._lost)
+        process_id = process_of(params)
+        if self._watches_editor and process_id is not None:
+            self._unwatch = watch_process(process_id, lambda: self._lost(f"its process {process_id} ended"))
 
     async def _initialized(self) -> None:
         """What may be slow, now that nobody waits for it; runtimes start only after it."""
         session, config, virtual = self._session, self._configuration, self._virtual
-        if session is None or config is None or virtual is None:
+        if session is None or config is None or virtual is None or self._loads:
             return
+        self._loads = True
         roots = [desk.root for desk in session.folders.desks]
         options = self._params.get("initializationOptions")
         try:
@@ -176,16 +206,18 @@ class Edge:
             if (desk.root / _STATE).exists():
                 self._client.in_background(_mend(desk))
 
-    async def _stop_runtimes(self) -> None:
+    async def _stop_runtimes(self, grace_s: float = STOP_S) -> None:
         if self._session is not None:
-            await self._session.stop_runtimes()
+            await self._session.stop_runtimes(grace_s)
 
-    def _lost(self) -> None:
-        self._leave(_LOST_CLIENT)
+    def _noise(self, noise: Noise) -> None:
+        """A request may have been among it: whoever waits for an answer hears that it was not understood."""
+        logger.warning("unreadable input: %s", noise.text)
+        error = {"code": PARSE_ERROR, "message": noise.text}
+        self._channel.write(encode_frame({"jsonrpc": "2.0", "id": None, "error": error}))
 
-    def _leave(self, status: int) -> None:
-        if not self._status.done():
-            self._status.set_result(status)
+    def _lost(self, why: str) -> None:
+        self.leave(_LOST_CLIENT, f"the editor is gone: {why}")
 
 
 async def _mend(desk: Desk) -> None:

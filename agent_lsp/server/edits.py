@@ -30,6 +30,12 @@ _DIFF_LIMIT: Final = 250_000
 """Lines of one side times lines of the other above which changed lines go as one edit, to keep the loop free."""
 
 
+_NO_EDITS: Final = (
+    "the editor does not take edits from a server (workspace/applyEdit). Save and close the file, then accept again: "
+    "what is not open is written on disk"
+)
+
+
 class EditorHand:
     """Lets runtimes read and edit what the editor holds; the edge's side of the link."""
 
@@ -37,23 +43,20 @@ class EditorHand:
         self._session = session
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, tuple[str, asyncio.Event]] = {}
-        self._sent: dict[Desk, dict[str, Document]] = {}
         session.listeners.on_text(self._on_text)
 
     async def buffers(self, desk: Desk, args: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Every open document under the root; the text is left out where its version is known.
+        """Every open document under the root; the text is left out where the runtime has this very revision of it.
 
-        A document that was closed and opened again may have the same version with another text: it is sent.
+        Versions are the editor's own and prove nothing: one may be repeated, or begin anew when a document is reopened.
         """
         known = args.get("known")
-        versions = known if isinstance(known, Mapping) else {}
-        sent, self._sent[desk] = self._sent.get(desk, {}), {}
+        revisions = known if isinstance(known, Mapping) else {}
         rows = []
         for path, document in self._session.documents_of(desk):
-            row: dict[str, Any] = {"path": path, "version": document.version}
-            if versions.get(path) != document.version or sent.get(path) is not document:
+            row: dict[str, Any] = {"path": path, "version": document.version, "revision": document.revision}
+            if revisions.get(path) != document.revision:
                 row["text"] = document.text
-            self._sent[desk][path] = document
             rows.append(row)
         return {"buffers": rows}
 
@@ -79,7 +82,9 @@ class EditorHand:
 
     def _moved(self, document: Document, args: Mapping[str, Any]) -> str | None:
         if not self._session.traits.apply_edit:
-            return "the editor does not take edits from a server (workspace/applyEdit)"
+            return _NO_EDITS
+        if not document.in_step:
+            return "the editor sent a change that could not be understood; close the document and open it again"
         version, old_text = args.get("version"), args.get("oldText")
         if isinstance(version, int) and version != document.version:
             return f"the document is at version {document.version}, the edit was made for version {version}"

@@ -5,7 +5,9 @@ from pathlib import Path
 from agent_lsp.domain.errors import BadArgumentError, UnknownIdError
 from agent_lsp.server.board import Card
 from agent_lsp.server.desk import Desk
-from agent_lsp.server.uris import path_of, scheme_of
+from agent_lsp.server.uris import path_of, refusal_of
+
+_KEPT_PLACES = 1000
 
 
 class Folders:
@@ -13,6 +15,7 @@ class Folders:
 
     def __init__(self) -> None:
         self._desks: dict[Path, Desk] = {}
+        self._located: dict[str, tuple[Desk, str]] = {}
 
     @property
     def desks(self) -> list[Desk]:
@@ -26,32 +29,40 @@ class Folders:
     def add(self, desk: Desk) -> None:
         """A folder to serve."""
         self._desks[desk.root] = desk
+        self._located.clear()
 
     def remove(self, root: Path) -> Desk | None:
         """The desk that is no longer served; its runtime is the caller's to stop."""
+        self._located.clear()
         return self._desks.pop(root, None)
 
     def desk_of(self, path: Path) -> Desk | None:
         """The folder that holds the path, the innermost one where they are nested."""
-        holding = [desk for desk in self._desks.values() if path.is_relative_to(desk.root)]
+        holding = [desk for desk in self._desks.values() if desk.relative(path) is not None]
+        if len(holding) < 2:
+            return holding[0] if holding else None
         return max(holding, key=lambda desk: len(desk.root.parts), default=None)
 
     def locate(self, uri: str) -> tuple[Desk, str]:
         """The folder of a document and its path there. Raises BadArgumentError for what is not ours."""
+        known = self._located.get(uri)
+        if known is not None:
+            return known
         path = path_of(uri)
         if path is None:
-            scheme = scheme_of(uri) or "no scheme"
-            raise BadArgumentError(
-                f"{uri} is not a file ({scheme}); agent-lsp works on files of a workspace folder.",
-                hint="Save the document inside a workspace folder first.",
-            )
+            message, hint = refusal_of(uri)
+            raise BadArgumentError(message, hint=hint)
         path = self.home(path)
         desk = self.desk_of(path)
         if desk is None:
             raise BadArgumentError(
                 f"{path} is in no workspace folder.", hint="Open the folder that holds it, then try again."
             )
-        return desk, desk.relative(path) or "."
+        located = desk, desk.relative(path) or "."
+        if len(self._located) >= _KEPT_PLACES:
+            self._located.clear()
+        self._located[uri] = located
+        return located
 
     def try_locate(self, uri: str) -> tuple[Desk, str] | None:
         """Like `locate`, with None for what is not ours."""
@@ -75,10 +86,11 @@ class Folders:
         """The path as its workspace folder spells it, where one of the two goes through a symlink."""
         if self.desk_of(path) is not None:
             return path
-        resolved = path.resolve()
+        resolved = _resolved(path)
         for root in self._desks:
-            if resolved.is_relative_to(root.resolve()):
-                return root / resolved.relative_to(root.resolve())
+            real_root = _resolved(root)
+            if resolved.is_relative_to(real_root):
+                return root / resolved.relative_to(real_root)
         return path
 
     def desk_of_run(self, run_id: str) -> Desk:
@@ -96,3 +108,11 @@ class Folders:
         raise UnknownIdError(
             f"There is no proposal {proposal_id}.", hint="agent.status shows the proposalId of every run."
         )
+
+
+def _resolved(path: Path) -> Path:
+    """Without symlinks; as it is where they go round in a circle or the path is none."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path

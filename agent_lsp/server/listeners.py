@@ -37,7 +37,7 @@ class Listeners:
             listener(desk)
 
     def announce(self, desk: Desk, event: str, data: Json) -> None:
-        """An event for the listeners, from the runtime or in its place."""
+        """An event for the listeners, from the runtime or in its place; `gone` says that the runtime has ended."""
         for listener in self._on_event:
             listener(desk, event, data)
 

@@ -10,13 +10,17 @@ from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.documents import Document
 from agent_lsp.server.public import hunk_title, refusal, shorten, verdict_title
+from agent_lsp.server.uris import is_cell, refusal_of
 
 QUICKFIX: Final = "quickfix"
 REWRITE: Final = "refactor.rewrite"
 SOURCE: Final = "source.agent"
 _HERE: Final = (QUICKFIX, SOURCE)
+_WAITING: Final = (SOURCE, REWRITE, QUICKFIX)
 
+_WAITS: Final = (RunState.AWAITING_APPROVAL, RunState.PAUSED, RunState.BLOCKED)
 _GOAL_LINES: Final = 50
+_GOAL_LINE_CHARS: Final = 2000
 _GOAL: Final = re.compile(
     r"""(?:^\s*["*]+|(?:^|\s)(?:\#+|//+!?|--+|;+|/\*+|<!--|%+|\(\*|\{-|'))\s*agent:\s*(?P<goal>\S.*?)
         \s*(?:\*+/|--+>|\*\)|-\}|"+)?\s*$""",
@@ -60,12 +64,34 @@ class Spot:
 
 def offers_at(spot: Spot) -> list[Offer]:
     """Everything that can be done here, the likeliest first."""
-    sources: Sequence[Callable[[Spot], Iterator[Offer]]] = (_reviews, _approvals, _goals, _fixes, _selections, _runs)
+    sources: Sequence[Callable[[Spot], Iterator[Offer]]] = (
+        _reviews,
+        _questions,
+        _approvals,
+        _goals,
+        _fixes,
+        _selections,
+        _runs,
+        _logs,
+    )
     return [offer for source in sources for offer in source(spot)]
 
 
+def offers_outside(uri: str) -> list[Offer]:
+    """What a document that is no file of a folder gets: a cell the reason why it gets nothing, any other nothing."""
+    if not is_cell(uri):
+        return []
+    message, hint = refusal_of(uri)
+    kinds = (SOURCE, REWRITE, QUICKFIX)
+    return [Offer("Agent: not in the cells of a notebook", kinds, "agent.run", {}, refused=f"{message} {hint}")]
+
+
 def goal_of(line: str) -> str | None:
-    """The goal in a comment `agent: <goal>`, in any usual comment syntax."""
+    """The goal in a comment `agent: <goal>`, in any usual comment syntax; a minified line is not searched."""
+    if len(line) > _GOAL_LINE_CHARS:
+        return None
+    if "agent:" not in line.lower():  # the expression costs 3 µs a line, this a tenth of one
+        return None
     found = _GOAL.search(line.rstrip("\r\n"))
     return found["goal"] if found else None
 
@@ -101,13 +127,27 @@ def _count(card: Card) -> str:
     return "1 change" if count == 1 else f"{count} changes"
 
 
+def retest(card: Card) -> Offer:
+    """The offer to test a stale proposal again now."""
+    return Offer(f"Test again ({verdict_title(card)})", _HERE, "agent.revalidate", _meant(card, None))
+
+
+def answers(row: Json, question: Json) -> list[Offer]:
+    """The options of a question as offers: the way to answer where an editor shows no buttons."""
+    asked = shorten(str(question.get("question", "")))
+    return [
+        Offer(f"Answer “{shorten(str(option))}”: {asked}", _HERE, "agent.answer", _answer(row, str(option)))
+        for option in question.get("options") or ()
+    ]
+
+
 def plan_offers(row: Json) -> list[Offer]:
     """What can be done with a plan that waits for approval."""
     goal, run_id = shorten(str(row.get("goal", ""))), row["runId"]
     return [
-        Offer(f"Approve plan of {goal}", (SOURCE, REWRITE), "agent.plan.approve", {"runId": run_id}),
-        Offer(f"Reject plan of {goal}", (SOURCE, REWRITE), "agent.plan.reject", {"runId": run_id}),
-        Offer(f"Show plan of {goal}", (SOURCE, REWRITE), "agent.show", {"runId": run_id}),
+        Offer(f"Approve plan of {goal}", _WAITING, "agent.plan.approve", {"runId": run_id}),
+        Offer(f"Reject plan of {goal}", _WAITING, "agent.plan.reject", {"runId": run_id}),
+        Offer(f"Show plan of {goal}", _WAITING, "agent.show", {"runId": run_id}),
     ]
 
 
@@ -127,7 +167,8 @@ def _reviews(spot: Spot) -> Iterator[Offer]:
             shown = [spot.hunks[str(hunk["id"])]] if str(hunk["id"]) in spot.hunks else []
             for offer in (accept(card, state, hunk), discard(card, hunk)):
                 yield replace(offer, diagnostics=tuple(shown))
-        for offer in (accept(card, state, None), discard(card, None), show(card)):
+        again = [retest(card)] if card.stale else []
+        for offer in (accept(card, state, None), discard(card, None), show(card), *again):
             yield offer if touching else replace(offer, kinds=(SOURCE,))
 
 
@@ -140,6 +181,26 @@ def _touches(card: Card, hunk: Json, spot: Spot) -> bool:
     return place.start <= spot.end and spot.start <= max(place.end - 1, place.start)
 
 
+def _asking(spot: Spot) -> Iterator[tuple[Json, Json]]:
+    board = spot.desk.board
+    for row in board.unfinished():
+        if row.get("state") == RunState.BLOCKED and row["runId"] in board.questions:
+            yield row, board.questions[row["runId"]]
+
+
+def _answer(row: Json, text: str) -> Json:
+    return {"runId": row["runId"], "answer": text}
+
+
+def _questions(spot: Spot) -> Iterator[Offer]:
+    for row, question in _asking(spot):
+        yield from answers(row, question)
+    board = spot.desk.board
+    if board.trust_wanted is not None:
+        title = f"Trust this workspace: {shorten(str(board.trust_wanted.get('text') or 'its settings'))}"
+        yield Offer(title, (SOURCE,), "agent.trust", {"root": str(spot.desk.root), "trusted": True})
+
+
 def _approvals(spot: Spot) -> Iterator[Offer]:
     for row in spot.desk.board.unfinished():
         if row.get("state") == RunState.AWAITING_APPROVAL:
@@ -147,14 +208,24 @@ def _approvals(spot: Spot) -> Iterator[Offer]:
 
 
 def _goals(spot: Spot) -> Iterator[Offer]:
-    if spot.document is None:
-        return
-    for number in range(spot.start, min(spot.end + 1, spot.start + _GOAL_LINES, len(spot.document.lines))):
-        goal = goal_of(spot.document.lines[number])
+    for number, goal in _stated(spot):
+        for row, _ in _asking(spot):
+            title = f'Agent: answer "{shorten(goal)}" to {shorten(str(row.get("goal", "")))}'
+            yield Offer(title, (REWRITE, SOURCE), "agent.answer", _answer(row, goal))
+        line = {"start": {"line": number, "character": 0}, "end": {"line": number, "character": 0}}
+        argument = {"goal": goal, "uri": spot.uri, "range": line}
+        yield Offer(f'Agent: run "{shorten(goal)}"', (REWRITE, SOURCE), "agent.run", argument)
+        title = f'Agent: plan "{shorten(goal)}" first'
+        yield Offer(title, (REWRITE, SOURCE), "agent.run", {**argument, "mode": "plan"})
+
+
+def _stated(spot: Spot) -> Iterator[tuple[int, str]]:
+    """The goals that stand in comments on these lines."""
+    lines = spot.document.lines if spot.document is not None else []
+    for number in range(spot.start, min(spot.end + 1, spot.start + _GOAL_LINES, len(lines))):
+        goal = goal_of(lines[number])
         if goal is not None:
-            line = {"start": {"line": number, "character": 0}, "end": {"line": number, "character": 0}}
-            argument = {"goal": goal, "uri": spot.uri, "range": line}
-            yield Offer(f'Agent: run "{shorten(goal)}"', (REWRITE, SOURCE), "agent.run", argument)
+            yield number, goal
 
 
 def _fixes(spot: Spot) -> Iterator[Offer]:
@@ -179,10 +250,18 @@ def _selections(spot: Spot) -> Iterator[Offer]:
 def _runs(spot: Spot) -> Iterator[Offer]:
     board = spot.desk.board
     for row in board.unfinished():
-        if row.get("state") in WORKING or row.get("state") in (RunState.PAUSED, RunState.BLOCKED):
+        if row.get("state") in WORKING or row.get("state") in _WAITS:
             yield cancel_offer(row)
     applied = [(checkpoint, run_id) for checkpoint, run_id in board.checkpoints.items() if run_id in board.runs]
     if applied:
         checkpoint, run_id = applied[-1]
         goal = shorten(str(board.runs[run_id].get("goal", "")))
         yield Offer(f"Roll back {goal}", (SOURCE,), "agent.rollback", {"checkpointId": checkpoint})
+
+
+def _logs(spot: Spot) -> Iterator[Offer]:
+    """Where a goal is stated, and after a run that failed."""
+    newest = next(reversed(spot.desk.board.runs.values()), None)
+    failed = newest is not None and newest.get("state") == RunState.FAILED
+    if failed or next(_stated(spot), None) is not None:
+        yield Offer("Agent: show the log", (SOURCE,), "agent.show", {"log": True, "uri": spot.uri})

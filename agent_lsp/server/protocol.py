@@ -7,11 +7,15 @@ Each override of pygls 2.1.1 stands for a defect of it (tests/server/test_protoc
 - an argument with a key `jsonrpc` is taken for a message; a malformed answer leaves its question waiting;
 - tracebacks go to the client; a failing notification opens a dialog in the editor.
 None of pygls' built-in methods is registered: life cycle, documents and commands are features here.
+
+Exactly one answer to each request. A second request with an id that is being answered is refused, and the first still
+gets its own answer: a client that reuses an id cannot tell the two apart, the log can. A request's method sent as a
+notification is ignored, since what it does could not be told; a notification's method sent as a request is done and
+answered with null.
 """
 
 import asyncio
 import inspect
-import json
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -23,11 +27,12 @@ from pygls.protocol import LanguageServerProtocol, default_converter
 
 from agent_lsp.domain.errors import OperatorError
 from agent_lsp.domain.scope import scope
+from agent_lsp.server.incoming import NO_MESSAGE, Answer, MsgId, Notification, Request, is_id, read
+from agent_lsp.server.params_schema import check
+from agent_lsp.server.plain_data import is_plain
 from agent_lsp.server.wire import encode_frame
 
 logger = logging.getLogger(__name__)
-
-MsgId = int | str
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -39,6 +44,17 @@ CANCELLED: Final = -32800
 
 QUESTION_TIMEOUT_S: Final = 10.0
 """How long an editor may take to answer a question that no person has to think about."""
+
+
+UNJUDGED: Final = frozenset({types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE})
+"""Notifications whose handlers take the params as they came and judge them alone (features/documents.py).
+
+They come with every key that is pressed, and dropping one over a missing version would lose what was typed.
+"""
+
+
+_NOTIFICATIONS: Final = frozenset(method for method, known in types.METHOD_TO_TYPES.items() if known[1] is None)
+_SHOWN_CHARS: Final = 100
 
 
 class RequestError(Exception):
@@ -74,25 +90,16 @@ class EdgeProtocol(LanguageServerProtocol):
 
     def take(self, body: bytes) -> None:
         """One frame. Never raises: what cannot be understood is answered as JSON-RPC says."""
-        try:
-            message = json.loads(body)
-        except ValueError:
-            self._fail(None, PARSE_ERROR, "the message is not JSON")
-            return
-        if not isinstance(message, dict):
-            self._fail(None, INVALID_REQUEST, "a message is one JSON object; batches are not part of LSP")
-            return
-        msg_id, method = message.get("id"), message.get("method")
-        if msg_id is not None and (isinstance(msg_id, bool) or not isinstance(msg_id, int | str)):
-            self._fail(None, INVALID_REQUEST, "an id is an integer or a string")
-        elif method is None:
-            self._take_answer(msg_id, message)
-        elif message.get("jsonrpc") != "2.0" or not isinstance(method, str):
-            self._fail(msg_id, INVALID_REQUEST, 'a message has "jsonrpc": "2.0" and a method')
-        elif msg_id is None:
-            self._take_notification(method, message.get("params"))
+        message = read(body)
+        if isinstance(message, Request):
+            with scope(request_id=message.id, operation=message.method):
+                self._take_request(message.id, message.method, message.params)
+        elif isinstance(message, Notification):
+            self._take_notification(message.method, message.params)
+        elif isinstance(message, Answer):
+            self._take_answer(message)
         else:
-            self._take_request(msg_id, method, message.get("params"))
+            self._refuse(message.id, "a message", INVALID_REQUEST if message.is_json else PARSE_ERROR, message.why)
 
     def begin_closing(self) -> None:
         """From now on requests are refused; those that are being answered are cancelled."""
@@ -110,44 +117,39 @@ class EdgeProtocol(LanguageServerProtocol):
             future.cancel()
 
     def _take_request(self, msg_id: MsgId, method: str, params: Any) -> None:
-        with scope(request_id=msg_id, operation=method):
-            self._serve_request(msg_id, method, params)
-
-    def _serve_request(self, msg_id: MsgId, method: str, params: Any) -> None:
         try:
             self._check_phase(method)
             handler = self.fm.features.get(method)
             if handler is None or method == types.EXIT:
-                raise RequestError(METHOD_NOT_FOUND, f"unknown method {method}")
+                raise RequestError(METHOD_NOT_FOUND, f"unknown method {method[:_SHOWN_CHARS]}")
             if msg_id in self._answering:
-                raise RequestError(INVALID_REQUEST, f"a request with the id {msg_id!r} is being answered")
-            structured = self._structured(method, params)
+                raise RequestError(INVALID_REQUEST, "a request with this id is being answered")
+            taken = self._taken(method, params, handler)
             if not inspect.iscoroutinefunction(handler):
-                self._reply(msg_id, handler(structured))
+                self._reply(msg_id, method, handler(taken))
                 return
         except RequestError as error:
-            self._fail(msg_id, error.code, error.message)
-        except Exception as error:
-            logger.exception("the request %s failed", method)
-            self._fail(msg_id, INTERNAL_ERROR, f"{type(error).__name__} in {method}; see the log")
+            self._refuse(msg_id, method, error.code, error.message)
+        except Exception as error:  # noqa: BLE001  # _failed logs it
+            self._failed(msg_id, method, error)
         else:
-            task = asyncio.get_running_loop().create_task(handler(structured))
+            task = asyncio.get_running_loop().create_task(handler(taken))
             self._answering[msg_id] = task
             task.add_done_callback(partial(self._answered, msg_id, method))
 
     def _answered(self, msg_id: MsgId, method: str, task: asyncio.Task[Any]) -> None:
         self._answering.pop(msg_id, None)
         if task.cancelled():
+            logger.info("%s (id %.40r) was cancelled", method, msg_id)
             self._fail(msg_id, CANCELLED, "cancelled")
             return
         error = task.exception()
         if error is None:
-            self._reply(msg_id, task.result())
+            self._reply(msg_id, method, task.result())
         elif isinstance(error, RequestError):
-            self._fail(msg_id, error.code, error.message)
+            self._refuse(msg_id, method, error.code, error.message)
         else:
-            logger.error("the request %s failed", method, exc_info=error)
-            self._fail(msg_id, INTERNAL_ERROR, f"{type(error).__name__} in {method}; see the log")
+            self._failed(msg_id, method, error)
 
     def _take_notification(self, method: str, params: Any) -> None:
         if method == types.CANCEL_REQUEST:
@@ -155,12 +157,15 @@ class EdgeProtocol(LanguageServerProtocol):
             return
         handler = self.fm.features.get(method)
         if handler is None or ((self._closing or not self.initialized) and method != types.EXIT):
-            logger.debug("ignored the notification %s", method)
+            logger.debug("ignored the notification %.100s", method)
+            return
+        if method not in _NOTIFICATIONS:
+            logger.warning("ignored %s: it is a request and came without an id", method)
             return
         try:
-            result = handler(self._structured(method, params))
+            result = handler(self._taken(method, params, handler))
         except RequestError as error:
-            logger.warning("ignored a malformed %s: %s", method, error)
+            logger.warning("ignored %s: %s", method, error)
         except Exception:
             logger.exception("the notification %s failed", method)
         else:
@@ -180,8 +185,8 @@ class EdgeProtocol(LanguageServerProtocol):
             logger.error("work in the background failed", exc_info=error)
 
     def _cancel(self, params: Any) -> None:
-        msg_id = params.get("id") if isinstance(params, Mapping) else None
-        task = self._answering.get(msg_id) if isinstance(msg_id, int | str) else None
+        msg_id: Any = params.get("id") if isinstance(params, Mapping) else None
+        task = self._answering.get(msg_id) if is_id(msg_id) else None
         if task is not None:
             task.cancel()
 
@@ -191,30 +196,33 @@ class EdgeProtocol(LanguageServerProtocol):
         if not self.initialized and method != types.INITIALIZE:
             raise RequestError(NOT_INITIALIZED, "send initialize first")
 
-    def _structured(self, method: str, params: Any) -> Any:
-        """The params as their LSP type; as they came for methods that LSP does not have."""
+    def _taken(self, method: str, params: Any, handler: Any) -> Any:
+        """The params as the handler takes them. Raises RequestError, naming the key that is wrong."""
         known = types.METHOD_TO_TYPES.get(method)
         expected: Any = None if known is None else known[2]
-        if expected is None or method == types.INITIALIZE:
+        if expected is None or method == types.INITIALIZE or method in UNJUDGED:
+            return params
+        problem = check(method, params)
+        if problem is not None:
+            raise RequestError(INVALID_PARAMS, f"invalid params for {method}: {problem}")
+        if is_plain(handler):
             return params
         try:
             return self._converter.structure(params, expected)
         except Exception as error:  # noqa: BLE001  # cattrs raises whatever the shape provokes
-            logger.info("invalid params of %s: %s", method, error)
+            logger.info("lsprotocol does not take the params of %s: %s", method, error)
             raise RequestError(INVALID_PARAMS, f"invalid params for {method}") from None
 
-    def _take_answer(self, msg_id: MsgId | None, message: Mapping[str, Any]) -> None:
-        future = self._asked.get(msg_id) if isinstance(msg_id, str) else None
-        if future is None or future.done():
-            if msg_id is not None and "result" not in message and "error" not in message:
-                self._fail(msg_id, INVALID_REQUEST, "a message has a method, a result or an error")
-            return
-        if "result" in message and message.get("error") is None:
-            future.set_result(message["result"])
-            return
-        error = message.get("error")
-        text = error.get("message") if isinstance(error, Mapping) else None
-        future.set_exception(EditorRefusedError(str(text or "the editor answered neither a result nor an error")))
+    def _take_answer(self, answer: Answer) -> None:
+        future = self._asked.get(answer.id) if isinstance(answer.id, str) else None
+        if answer.empty and future is None:
+            self._refuse(answer.id, "a message", INVALID_REQUEST, NO_MESSAGE)
+        elif future is None or future.done():
+            logger.warning("an answer to no open question, id %.40r: %s", answer.id, answer.failure or "a result")
+        elif answer.failure is None:
+            future.set_result(answer.result)
+        else:
+            future.set_exception(EditorRefusedError(answer.failure))
 
     # --- what goes out ---------------------------------------------------------------------------------------------
 
@@ -247,14 +255,23 @@ class EdgeProtocol(LanguageServerProtocol):
     def _plain(self, value: Any) -> Any:
         return self._converter.unstructure(value)
 
-    def _reply(self, msg_id: MsgId, result: Any) -> None:
+    def _reply(self, msg_id: MsgId, method: str, result: Any) -> None:
         try:
-            frame = encode_frame({"jsonrpc": "2.0", "id": msg_id, "result": self._plain(result)})
-        except Exception as error:
-            logger.exception("a result could not be encoded")
-            self._fail(msg_id, INTERNAL_ERROR, f"{type(error).__name__} while encoding the result; see the log")
+            given = result if is_plain(self.fm.features.get(method)) else self._plain(result)
+            frame = encode_frame({"jsonrpc": "2.0", "id": msg_id, "result": given})
+        except Exception as error:  # noqa: BLE001  # _failed logs it
+            self._failed(msg_id, method, error)
             return
         self._write(frame)
+
+    def _failed(self, msg_id: MsgId, method: str, error: BaseException) -> None:
+        """The log has the whole of it, the client the kind."""
+        logger.error("%s (id %.40r) failed", method, msg_id, exc_info=error)
+        self._fail(msg_id, INTERNAL_ERROR, f"{type(error).__name__} in {method}; see the log")
+
+    def _refuse(self, msg_id: MsgId | None, method: str, code: int, message: str) -> None:
+        logger.warning("refused %.100s (id %.40r): %d %s", method, msg_id, code, message)
+        self._fail(msg_id, code, message)
 
     def _fail(self, msg_id: MsgId | None, code: int, message: str) -> None:
         self._send_data({"jsonrpc": "2.0", "id": msg_id, "error": {"code": code, "message": message}})

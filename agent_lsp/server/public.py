@@ -1,32 +1,52 @@
 """Owns the public face of proposals and verdicts: the link's paths and lines as URIs and ranges, and their titles."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_lsp.domain.text import split_lines
-from agent_lsp.server.board import Card, Json
+from agent_lsp.server.board import Card
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.positions import content_of, units_of
 from agent_lsp.server.session import Session
 
+if TYPE_CHECKING:
+    from agent_lsp.server import shapes
+
 _TITLE_CHARS = 60
+_NOT_YET = "The tests have not run on this change yet."
 
 
-def public_verdict(session: Session, desk: Desk, verdict: Mapping[str, Any] | None) -> Json:
-    """PROTOCOL.md section 4, with `uri` in `unrunLines`."""
-    if not verdict:
-        return {"decision": "not_run", "reasons": ["The tests have not run on this change yet."]}
-    rows = [
-        {"uri": session.uri(desk, str(row.get("path"))), "line": row.get("line")}
-        for row in verdict.get("unrunLines", ())
-        if isinstance(row, Mapping)
-    ]
-    return {**verdict, "unrunLines": rows}
+def public_verdict(session: Session, desk: Desk, verdict: Mapping[str, Any] | None) -> "shapes.Verdict":
+    """PROTOCOL.md section 4, with `uri` in `unrunLines`; every key is there, whatever the runtime left out."""
+    said: Mapping[str, Any] = verdict or {"reasons": [_NOT_YET]}
+    return {
+        "decision": said.get("decision", "not_run"),
+        "fixed": list(said.get("fixed", ())),
+        "broken": list(said.get("broken", ())),
+        "stillFailing": list(said.get("stillFailing", ())),
+        "flaky": list(said.get("flaky", ())),
+        "added": list(said.get("added", ())),
+        "removedOrWeakened": list(said.get("removedOrWeakened", ())),
+        "collected": said.get("collected", 0),
+        "ran": said.get("ran", 0),
+        "changedLines": said.get("changedLines", 0),
+        "changedLinesRun": said.get("changedLinesRun", 0),
+        "unrunLines": [
+            {"uri": session.uri(desk, str(row.get("path"))), "line": int(row.get("line") or 0)}
+            for row in said.get("unrunLines", ())
+            if isinstance(row, Mapping)
+        ],
+        "selection": said.get("selection", "full"),
+        "durationS": said.get("durationS", 0.0),
+        "candidate": said.get("candidate", ""),
+        "reasons": list(said.get("reasons", ())),
+    }
 
 
-def public_proposal(session: Session, desk: Desk, card: Card) -> Json:
+def public_proposal(session: Session, desk: Desk, card: Card) -> "shapes.Proposal":
     """PROTOCOL.md section 4. Ranges are in the base, in the client's units."""
-    answer: Json = {
+    stale_paths = {*card.moved, *(str(path) for path in card.data.get("stalePaths", ()))}
+    answer: shapes.Proposal = {
         "proposalId": card.id,
         "runId": card.run_id,
         "summary": card.data.get("summary", ""),
@@ -34,17 +54,20 @@ def public_proposal(session: Session, desk: Desk, card: Card) -> Json:
         "files": [_public_file(session, desk, row) for row in card.files],
         "diff": card.data.get("diff", ""),
         "verdict": public_verdict(session, desk, card.verdict),
+        "state": cast("shapes.RunState", desk.board.state_of(card.run_id) or card.data.get("state", "proposed")),
+        "stalePaths": sorted(stale_paths),
+        "acceptable": card.acceptable,
     }
     if card.data.get("checkpointId"):
         answer["checkpointId"] = card.data["checkpointId"]
     return answer
 
 
-def _public_file(session: Session, desk: Desk, row: Mapping[str, Any]) -> Json:
+def _public_file(session: Session, desk: Desk, row: Mapping[str, Any]) -> "shapes.ChangedFile":
     old_path = row.get("oldPath")
     return {
         "uri": session.uri(desk, str(row.get("path"))),
-        "kind": row.get("kind"),
+        "kind": row.get("kind", "modify"),
         "oldUri": session.uri(desk, old_path) if isinstance(old_path, str) else None,
         "baseVersion": row.get("baseVersion"),
         "baseSha256": row.get("baseSha256"),
@@ -52,9 +75,9 @@ def _public_file(session: Session, desk: Desk, row: Mapping[str, Any]) -> Json:
     }
 
 
-def _public_hunk(session: Session, hunk: Mapping[str, Any]) -> Json:
+def _public_hunk(session: Session, hunk: Mapping[str, Any]) -> "shapes.Hunk":
     start, end, old = int(hunk["startLine"]), int(hunk["endLine"]), str(hunk.get("oldText", ""))
-    stop = {"line": end, "character": 0}
+    stop: shapes.Position = {"line": end, "character": 0}
     if end > start and not old.endswith(("\n", "\r")):
         last = (split_lines(old) or [""])[-1]
         stop = {"line": end - 1, "character": units_of(content_of(last), session.traits.encoding)}
@@ -88,6 +111,8 @@ def refusal(card: Card, state: str) -> str | None:
         return "This proposal is closed."
     if state in ("applying", "validating"):
         return f"Its run is {state}; wait until that is over."
+    if card.stale and card.data.get("trouble"):
+        return f"It does not fit the text as it now is: {card.data['trouble']} Discard it, or take your edit back."
     if card.stale:
         return "Files changed since the tests ran; it is tested again when you pause."
     if not card.acceptable:

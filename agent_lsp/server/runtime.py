@@ -14,8 +14,11 @@ logger = logging.getLogger(__name__)
 _DRAIN_S: Final = 1.0
 """How long what a dead process has written may take to be read."""
 
-_STOP_S: Final = 1.2
+STOP_S: Final = 1.2
 """How long a runtime may take to end its runs before it is killed."""
+
+_REAP_S: Final = 0.1
+"""How long a killed process may take to be gone. `wait` of asyncio also waits for whoever holds its pipes."""
 
 
 class RuntimeProcess(Protocol):
@@ -73,24 +76,29 @@ class Runtime:
             peer = await self._reach()
         return await peer.call(name, args, timeout_s=max(until - loop.time(), 0.05))
 
-    async def stop(self) -> None:
-        """Tells the runtime to end, waits a moment, then kills it. No process is left when this returns."""
+    async def stop(self, grace_s: float = STOP_S) -> None:
+        """Tells the runtime to end, waits so long, then kills it; may be called again to hurry.
+
+        No runtime is left when this returns, whoever else may hold its pipes.
+        """
         self._stopping = True
+        until = asyncio.get_running_loop().time() + grace_s
         if self._starting is not None:
-            await asyncio.wait([self._starting], timeout=_STOP_S)
+            await asyncio.wait([self._starting], timeout=grace_s)
         process, peer = self._process, self._peer
         if process is None:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout_at(until):
                 if peer is not None:
                     with contextlib.suppress(AgentLspError):
-                        await peer.call("stop", {}, timeout_s=_STOP_S)
+                        await peer.call("stop", {}, timeout_s=grace_s)
                 await process.wait()
         process.kill()
-        await process.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _REAP_S)
         if self._watching is not None:
-            await asyncio.wait([self._watching], timeout=_DRAIN_S)
+            await asyncio.wait([self._watching], timeout=min(grace_s, _DRAIN_S))
 
     async def _reach(self) -> Peer:
         if self._stopping:

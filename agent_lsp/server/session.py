@@ -91,9 +91,9 @@ class Session:
         """One line in the editor's own log of the server; sparing, since the console log has everything."""
         self.client.notify(types.WINDOW_LOG_MESSAGE, types.LogMessageParams(type=kind, message=text))
 
-    async def stop_runtimes(self) -> None:
+    async def stop_runtimes(self, grace_s: float) -> None:
         """Ends every runtime; none is left when this returns."""
-        await asyncio.gather(*(desk.runtime.stop() for desk in self.folders.desks))
+        await asyncio.gather(*(desk.runtime.stop(grace_s) for desk in self.folders.desks))
 
     async def _start_runtime(self, root: Path) -> RuntimeProcess:
         await self.ready.wait()
@@ -111,6 +111,8 @@ class Session:
         return await self._handlers[name](desk, args)
 
     def _take(self, desk: Desk, event: str, data: Mapping[str, Any]) -> None:
+        if data.get("runId") in desk.given_up:
+            return
         try:
             desk.board.take(event, data)
             self.listeners.announce(desk, event, dict(data))
@@ -124,6 +126,7 @@ class Session:
         rows = desk.board.unfinished()
         desk.board.close_all()
         if not rows and status == 0:
+            self.listeners.announce(desk, "gone", {})
             self.listeners.changed(desk)
             return
         how = f"by signal {-status}" if status < 0 else f"with exit status {status}"
@@ -132,6 +135,7 @@ class Session:
         for row in rows:
             desk.board.end_run(row["runId"], RunState.FAILED, reason + ".")
             self.listeners.announce(desk, "run", desk.board.runs[row["runId"]])
+        self.listeners.announce(desk, "gone", {})
         self.listeners.changed(desk)
         ended = f" {len(rows)} run(s) ended with it." if rows else ""
         self.show(types.MessageType.Error, f"agent-lsp: {reason}.{ended} It starts again with the next run.")

@@ -32,6 +32,7 @@ class Staleness:
         self._pending: dict[tuple[Path, str], set[str]] = {}
         self._checks: dict[tuple[Path, str], asyncio.TimerHandle] = {}
         self._retests: dict[tuple[Path, str], asyncio.TimerHandle] = {}
+        self._held: set[tuple[Path, str]] = set()
         session.listeners.on_text(self._on_text)
         session.listeners.on_event(self._on_event)
 
@@ -39,13 +40,19 @@ class Staleness:
         """A file changed on disk, or may have."""
         desk = self._session.folders.desk_of(path)
         if desk is not None and self._session.documents.at(path) is None:
-            self._touch(desk, [desk.relative(path) or "."])
+            relative = desk.relative(path) or "."
+            for card in desk.board.open_cards():
+                if relative in card.witness:
+                    self._held.discard((desk.root, card.id))
+            self._touch(desk, [relative])
 
     def _on_text(self, desk: Desk, document: Document, changes: Sequence[LineChange]) -> None:
         path = desk.relative(document.path) if document.path is not None else None
         if path is None:
             return
         for card in desk.board.open_cards():
+            if changes and path in card.witness:
+                self._held.discard((desk.root, card.id))
             for place in card.places.values():
                 if place.path == path:
                     for change in changes:
@@ -60,6 +67,15 @@ class Staleness:
             if card is not None:
                 self._relocate(desk, card)
                 self._touch_open(desk, card)
+        elif event == "work_over" and data.get("work") == "revalidate" and data.get("cancelled") is True:
+            self._hold((desk.root, str(data.get("proposalId"))))
+        elif event == "proposal_closed":
+            key = (desk.root, str(data.get("proposalId")))
+            self._cancel(key)
+            self._pending.pop(key, None)
+            self._held.discard(key)
+        elif event == "gone":
+            self._forget(desk)
         elif event == "run" and data.get("state") == RunState.PROPOSED:
             for card in desk.board.open_cards():
                 if card.run_id == data.get("runId"):
@@ -77,11 +93,11 @@ class Staleness:
             key = (desk.root, card.id)
             self._pending.setdefault(key, set()).update(witnessed)
             self._cancel(key)
-            self._checks[key] = loop.call_later(_DEBOUNCE_S, self._in_background, desk, card.id, False)
+            self._checks[key] = loop.call_later(_DEBOUNCE_S, self._check_soon, desk, card.id)
             after_s = self._revalidate_after_s(desk)
-            if after_s > 0:
+            if after_s > 0 and key not in self._held:
                 delay_s = max(after_s, _DEBOUNCE_S)
-                self._retests[key] = loop.call_later(delay_s, self._in_background, desk, card.id, True)
+                self._retests[key] = loop.call_later(delay_s, self._retest_soon, desk, card.id)
 
     def _cancel(self, key: tuple[Path, str]) -> None:
         for handles in (self._checks, self._retests):
@@ -89,13 +105,32 @@ class Staleness:
             if handle is not None:
                 handle.cancel()
 
-    def _in_background(self, desk: Desk, proposal_id: str, retest: bool) -> None:
-        self._session.client.in_background(self._settle(desk, proposal_id, retest=retest))
+    def _hold(self, key: tuple[Path, str]) -> None:
+        """The person stopped the test: it is not begun again by itself until something moves again."""
+        self._held.add(key)
+        handle = self._retests.pop(key, None)
+        if handle is not None:
+            handle.cancel()
 
-    async def _settle(self, desk: Desk, proposal_id: str, *, retest: bool) -> None:
+    def _forget(self, desk: Desk) -> None:
+        """The proposals of a runtime end with it."""
+        for key in [key for key in {*self._checks, *self._retests, *self._pending, *self._held} if key[0] == desk.root]:
+            self._cancel(key)
+            self._pending.pop(key, None)
+            self._held.discard(key)
+
+    def _check_soon(self, desk: Desk, proposal_id: str) -> None:
+        self._checks.pop((desk.root, proposal_id), None)
+        self._session.client.in_background(self._check(desk, proposal_id))
+
+    def _retest_soon(self, desk: Desk, proposal_id: str) -> None:
+        self._retests.pop((desk.root, proposal_id), None)
+        self._session.client.in_background(self._retest(desk, proposal_id))
+
+    async def _retest(self, desk: Desk, proposal_id: str) -> None:
         await self._check(desk, proposal_id)
         card = desk.board.cards.get(proposal_id)
-        if not retest or card is None or not card.open or not card.moved:
+        if card is None or not card.open or not card.moved or (desk.root, proposal_id) in self._held:
             return
         if desk.board.state_of(card.run_id) == RunState.PROPOSED:
             await tell(desk, "revalidate", {"proposalId": proposal_id})

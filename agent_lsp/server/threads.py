@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +11,10 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """The result of `work`, or its exception. When the waiting is cancelled the thread ends on its own."""
+    """The result of `work`, or its exception; it runs in the caller's context.
+
+    When the waiting is cancelled the thread ends on its own.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -27,7 +31,8 @@ async def in_thread(work: Callable[[], T]) -> T:
         else:
             _post(loop, lambda: settle(lambda: future.set_result(result)))
 
-    threading.Thread(target=run, name="agent-lsp-work", daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="agent-lsp-work", daemon=True).start()
     return await future
 
 

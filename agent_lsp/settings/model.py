@@ -97,15 +97,34 @@ class BudgetSettings(Section):
 class SuiteSettings(Section):
     """`[tests]`: how the workspace's tests are run."""
 
-    runner: Literal["auto", "pytest", "unittest", "command"] = Field(
+    runner: Literal["auto", "pytest", "unittest", "node", "vitest", "command"] = Field(
         default="auto", description="Which runner; `auto` looks."
     )
     interpreter: Text = Field(default=None, description="Python that runs the tests, absolute or relative to the root.")
     command: Words = Field(
-        default=(), description="Program and arguments of the runner `command`; it writes JUnit XML."
+        default=(),
+        description="Program and arguments of the runner `command`; `{junit}`, `{tap}` and `{tests}` in it are filled in.",
     )
     args: Words = Field(default=(), description="Further arguments of the runner.")
     timeout_s: Seconds = Field(default=600.0, description="Longest time of one run of the tests.")
+    impact: bool = Field(
+        default=True,
+        description="Whether a large suite's affected tests give a first verdict, before the whole suite has run.",
+    )
+    staged_over_s: Seconds = Field(
+        default=60.0, description="Time from which a suite counts as large; a smaller one is always run whole."
+    )
+    staged_budget_s: Seconds = Field(
+        default=120.0, description="Time that the affected tests of a large suite may take for the first verdict."
+    )
+    baselines_mb: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = Field(
+        default=100.0, description="Megabytes in the cache for kept runs of unchanged tests."
+    )
+    new_findings: Literal["tell", "block", "off"] = Field(
+        default="tell",
+        description="What becomes of faults that the project's own ruff, mypy or pyright newly find: told among the "
+        "reasons, or a change that has some may not be applied by itself.",
+    )
 
 
 class SandboxSettings(Section):

@@ -41,6 +41,13 @@ def _weaker(value: Any, below: Any) -> bool:
     return _STRENGTH[value] < _STRENGTH[below]
 
 
+_ATTENTION: Final = {"off": 0, "tell": 1, "block": 2}
+
+
+def _laxer(value: Any, below: Any) -> bool:
+    return _ATTENTION[value] < _ATTENTION[below]
+
+
 def _set(why: str) -> Rule:
     return Rule("with trust", why, _differs)
 
@@ -67,6 +74,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "budget.tries": _raise(_LIMIT),
     "tests.interpreter": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.command": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
+    "tests.baselines_mb": _raise(_LIMIT),
+    "tests.new_findings": Rule("stricter: yes; laxer: with trust", "hides what checkers find", _laxer),
     "sandbox.kind": Rule("stronger: yes; weaker: with trust", "weakens the sandbox", _weaker),
     "sandbox.network": Rule("off: yes; on: with trust", "opens the network", _turned_on),
     "sandbox.commands_without_sandbox": Rule("off: yes; on: with trust", "runs commands unprotected", _turned_on),

@@ -36,19 +36,21 @@ class GitTrees:
         self.listing = Listing(self.root, self.private)
         self._stats = StatCache(self.layout.git / "stat-cache.json")
         self._lock = asyncio.Lock()
+        self._preparing = asyncio.Lock()
         self._prepared = False
         self._last: tuple[Manifest, str] | None = None
         self._nested: frozenset[str] | None = None
 
     async def prepare(self) -> None:
         """Makes the private git directory; called by everything else when it is needed."""
-        if self._prepared and self.private.folder.is_dir():
-            return
-        make_private(self.layout.cache)
-        await self.private.prepare()
-        self.objects.forget()
-        await asyncio.to_thread(self._stats.restore)
-        self._last, self._prepared = None, True
+        async with self._preparing:  # a run's first snapshot and the pool's own preparation meet here
+            if self._prepared and self.private.folder.is_dir():
+                return
+            make_private(self.layout.cache)
+            await self.private.prepare()
+            self.objects.forget()
+            await asyncio.to_thread(self._stats.restore)
+            self._last, self._prepared = None, True
 
     async def snapshot(self, buffers: Sequence[Buffer]) -> Snapshot:
         """Every file that is not ignored with the buffers laid over. Raises SnapshotError."""

@@ -36,6 +36,7 @@ class Project:
             path.write_bytes(text(code))
         self.trees = PlainTrees(root)
         self.pool = ApartPool(self.trees) if at_once else PlainPool(self.trees)
+        self.interpreter = str(settings.get("interpreter", sys.executable))
         options = RunnerOptions(runner=runner, **({"interpreter": sys.executable} | settings))
         self.gate = Gate(self.trees, self.pool, WorkspaceRunnerFinder(options), GateOptions(timeout_s=60.0))
 

@@ -183,7 +183,8 @@ async def test_an_endless_loop_is_a_regression_told_as_a_time_out(tmp_path: Path
     project = Project(tmp_path, {"calc.py": BUGGY, "test_calc.py": TESTS}, timeout_s=8.0)
     verdict = await project.check({"calc.py": FIXED.replace("    return 2 * a", "    while True:\n        pass")})
     assert verdict.decision is Decision.REGRESSED
-    assert "did not end within 8 s during test_calc.py::test_double" in verdict.reasons[0]
+    assert verdict.broken == ("test_calc.py::test_double",)
+    assert any("test_calc.py::test_double did not end within" in reason for reason in verdict.reasons)
 
 
 async def test_mending_an_endless_loop_is_proven(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ async def test_a_flaky_test_is_named_and_never_counts(tmp_path: Path) -> None:
     assert verdict.flaky == ("test_flaky.py::test_flaky",)
     assert verdict.broken == ()
     assert verdict.decision is Decision.PROVEN, verdict.reasons
-    assert json.loads(state.read_text()) == 3
+    assert json.loads(state.read_text()) >= 3
 
 
 async def test_a_goal_that_only_a_flaky_test_shows_is_undecided(tmp_path: Path) -> None:

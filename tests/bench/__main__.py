@@ -1,61 +1,61 @@
-"""`make bench`: prints the table of docs/benchmarks.md and writes it there between its marks."""
+"""`make bench`: measures, prints the tables of docs/benchmarks.md and writes them there, with the chart.
 
+`make bench PARTS="edge busy"` measures only these parts and leaves the rest of the page as it is.
+"""
+
+import argparse
 import asyncio
-import os
-import platform
-import sys
 import tempfile
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any, Final
 
-from agent_lsp.app.demo.sample_project import make_sample_project
-from tests.bench.edge import measure_actions, measure_start
-from tests.bench.measure import Row
+from tests.bench.busy import measure_busy
+from tests.bench.contenders import contenders, ours
+from tests.bench.edge import measure_client_us, measure_edge
+from tests.bench.measure import Row, say
+from tests.bench.page import DOCS, EDGE, Json, edge_part, plain_part, write
 from tests.bench.runtime import measure_candidates, measure_gate
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "benchmarks.md"
-START, END = "<!-- table: made by make bench -->", "<!-- end of table -->"
-
-
-async def _measure() -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="agent-lsp-bench-") as name:
-        folder = Path(name)
-        root = folder / "start"
-        root.mkdir()
-        await make_sample_project(root)
-        rows: list[Row] = []
-        parts: dict[str, Callable[[], Awaitable[list[Row]]]] = {
-            "start and memory": lambda: measure_start(root, folder / "cache"),
-            "code actions": lambda: measure_actions(folder),
-            "gate": lambda: _gates(folder),
-            "candidates": lambda: measure_candidates(folder),
-        }
-        for title, work in parts.items():
-            print(f"measuring {title} …", file=sys.stderr, flush=True)
-            rows += await work()
-        return rows
+_ROUNDS: Final = 9
 
 
 async def _gates(folder: Path) -> list[Row]:
     return [await measure_gate(folder, slow=False), await measure_gate(folder, slow=True)]
 
 
-def _table(rows: list[Row]) -> str:
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, Linux {platform.release().split('-')[0]}"
-    head = f"Measured on {datetime.now(UTC):%Y-%m-%d}, {machine}; medians of alternated rounds in one run.\n\n"
-    head += "| what | agent-lsp | baseline | ratio | aim |\n|---|---|---|---|---|\n"
-    return head + "\n".join(row.markdown() for row in rows) + "\n"
+def _edge(folder: Path, rounds: int) -> Json:
+    servers = contenders(folder / "cache")
+    return edge_part(measure_edge(folder, servers, rounds), servers, measure_client_us(folder), rounds)
+
+
+def _plain(measure: Callable[[Path], Coroutine[Any, Any, list[Row]]]) -> Callable[[Path, int], Json]:
+    return lambda folder, _rounds: plain_part(asyncio.run(measure(folder)))
+
+
+PARTS: Final[Mapping[str, Callable[[Path, int], Json]]] = {
+    EDGE: _edge,
+    "busy": _plain(lambda folder: measure_busy(folder, ours(folder / "cache"))),
+    "gate": _plain(_gates),
+    "candidates": _plain(measure_candidates),
+}
 
 
 def main() -> None:
-    """Measures everything, prints the table, and puts it into the page."""
-    table = _table(asyncio.run(_measure()))
-    print(table)
-    page = PAGE.read_text()
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{table}{END}{after}")
+    """Measures the chosen parts, prints their tables, and puts them into the page."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without any, all of them")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, metavar="N", help="of the edge (default 9)")
+    parser.add_argument("--docs", type=Path, default=DOCS, metavar="DIR", help="the folder of benchmarks.md")
+    options = parser.parse_args()
+    unknown = [name for name in options.parts if name not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    for name in options.parts or PARTS:
+        say(f"measuring {name} …")
+        with tempfile.TemporaryDirectory(prefix="agent-lsp-bench-") as folder:
+            part = PARTS[name](Path(folder), options.rounds)
+        print(write(options.docs, {name: part}))
 
 
 if __name__ == "__main__":

@@ -1,134 +1,184 @@
-"""Owns the measurements of the edge: start, idle memory, and code actions while a run validates."""
+"""Owns the measurements of the edge: every server in turn, one at a time, from its start to its end."""
 
-import asyncio
-import os
+import gc
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final, TypeVar
 
-from agent_lsp.app.demo.client import Client
-from agent_lsp.app.demo.sample_project import BUGGY_FILE, make_sample_project
-from tests.bench.measure import Row, alternate, milliseconds, percentile
+from tests.bench.contenders import BARE, HERE, OURS, Contender
+from tests.bench.editor import Editor, python_text
+from tests.bench.lean_client import Json, ServerFailedError
+from tests.bench.measure import Comparison, in_rounds, median_of, percentile
 
-OURS = [sys.executable, "-m", "agent_lsp", "serve"]
-BARE = [sys.executable, str(Path(__file__).with_name("bare_server.py"))]
-START_ROUNDS = 9
-ACTIONS = 400
-SLOW_SUITE = "import time\n\n\ndef test_slow():\n    time.sleep(6)\n"
+T = TypeVar("T")
 
-
-class Server:
-    """One server process with an editor; `client` speaks with it."""
-
-    def __init__(self, argv: list[str], root: Path, cache: Path) -> None:
-        self.argv, self.root = argv, root
-        self.env = {**os.environ, "AGENT_LSP_CACHE_DIR": str(cache), "AGENT_LSP_MODEL__PROVIDER": "embedded"}
-
-    async def __aenter__(self) -> "Server":
-        self.process = await asyncio.create_subprocess_exec(
-            *self.argv, cwd=self.root, env=self.env, stdin=-1, stdout=-1, stderr=asyncio.subprocess.DEVNULL
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.client = Client(self.process.stdout, self.process.stdin, lambda _method, _params: None)
-        self.reading = asyncio.create_task(self.client.serve())
-        return self
-
-    async def initialize(self) -> None:
-        uri = self.root.as_uri()
-        folders = [{"uri": uri, "name": "bench"}]
-        params = {"processId": os.getpid(), "rootUri": uri, "capabilities": {}, "workspaceFolders": folders}
-        await self.client.request("initialize", params)
-        self.client.notify("initialized", {})
-
-    async def action_s(self, uri: str, line: int) -> float:
-        place = {"line": line, "character": 0}
-        params = {"textDocument": {"uri": uri}, "range": {"start": place, "end": place}, "context": {"diagnostics": []}}
-        began = time.perf_counter()
-        await self.client.request("textDocument/codeAction", params)
-        return time.perf_counter() - began
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.client.request("shutdown", None)
-        self.client.notify("exit", None)
-        await asyncio.wait_for(self.process.wait(), 15)
-        await self.reading
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+_IDLE_S: Final = 1.0
+_LINES: Final = 300
+_LONG_LINES: Final = 5000
+_ACTIONS: Final = 2000
+_ACTIONS_WITHIN_S: Final = 2.0
+_LEAST_ACTIONS: Final = 20
+_WARM_ACTIONS: Final = 100
+_CHANGES: Final = 40_000
+_CHANGES_WITHIN_S: Final = 1.2
+_LEAST_CHANGES: Final = 1500
+_WARM_CHANGES: Final = 1500
+_SETTLED_S: Final = 1.0
+"""What a server loads in the background after its start is part of no other row."""
+_ECHOES: Final = 2000
+_FORGIVEN: Final = 0.1
+"""The share of errors among the answers that is passed over: jedi-language-server has some of its own."""
+_OWN: Final = ("Private_Clean", "Private_Dirty")
 
 
-async def _start_s(argv: list[str], root: Path, cache: Path) -> float:
-    began = time.perf_counter()
-    async with Server(argv, root, cache) as server:
-        await server.initialize()
-        return time.perf_counter() - began
+@dataclass(frozen=True, slots=True)
+class _Start:
+    initialize_s: float
+    action_s: float
+    idle_mib: float
 
 
-def _resident_mib(pid: int) -> float:
-    """Proportional set size: shared pages are counted by their share."""
-    for line in (Path("/proc") / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no Pss in smaps_rollup")
+@dataclass(frozen=True, slots=True)
+class _Actions:
+    p50_s: float
+    p99_s: float
 
 
-async def _idle_mib(argv: list[str], root: Path, cache: Path) -> float:
-    async with Server(argv, root, cache) as server:
-        await server.initialize()
-        uri = server.client.open(root / BUGGY_FILE)
-        await server.action_s(uri, 0)
-        await asyncio.sleep(2)
-        return _resident_mib(server.process.pid)
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    per_s: float
+    growth_mib: float
 
 
-async def measure_start(root: Path, cache: Path) -> list[Row]:
-    """Start to the `initialize` reply, and idle memory, against a bare pygls server."""
-    ours_s, bare_s = await alternate(
-        START_ROUNDS, lambda: _start_s(OURS, root, cache), lambda: _start_s(BARE, root, cache)
-    )
-    ours_mib, bare_mib = await alternate(3, lambda: _idle_mib(OURS, root, cache), lambda: _idle_mib(BARE, root, cache))
-    return [
-        Row("start to `initialize` reply, against bare pygls", milliseconds(ours_s), milliseconds(bare_s),
-            ours_s / bare_s, "≤ 1.1 ×"),
-        Row("idle memory of the edge, against bare pygls", f"{ours_mib:.1f} MiB", f"{bare_mib:.1f} MiB",
-            ours_mib / bare_mib, "told"),
-    ]  # fmt: skip
-
-
-async def measure_actions(folder: Path) -> list[Row]:
-    """p50 and p99 of `textDocument/codeAction` while a run is validating, against the same server idle."""
-    root = folder / "actions"
+def measure_edge(folder: Path, servers: Sequence[Contender], rounds: int) -> list[Comparison]:
+    """All rows that show the edge beside other servers."""
+    root = folder / "workspace"
     root.mkdir()
-    await make_sample_project(root)
-    (root / "tests" / "test_slow.py").write_text(SLOW_SUITE)
-    async with Server(OURS, root, folder / "cache") as server:
-        await server.initialize()
-        uri = server.client.open(root / BUGGY_FILE)
-        for _ in range(50):
-            await server.action_s(uri, 3)
-        idle = await _paced(server, uri, ACTIONS)
-        answer = await server.client.command("agent.run", {"goal": "make the failing tests pass", "uri": uri})
-        busy: list[float] = []
-        async with asyncio.timeout(120):
-            while len(busy) < ACTIONS:
-                state = (await server.client.command("agent.status", answer))["runs"][0]["state"]
-                assert state not in ("failed", "cancelled", "proposed"), f"the run was {state} too early"
-                busy += await _paced(server, uri, 20)
-        await server.client.command("agent.control", {**answer, "action": "cancel"})
-    rows = []
-    for name, share in (("p50", 0.50), ("p99", 0.99)):
-        ours, theirs = percentile(busy, share), percentile(idle, share)
-        title = f"`codeAction` {name} while tests run, against idle"
-        rows.append(
-            Row(title, milliseconds(ours), milliseconds(theirs), ours / theirs, "≤ 1.5 ×" if share > 0.9 else "")
-        )
-    return rows
+    short, long = root / "bookings.py", root / "long.py"
+    short.write_text(python_text(_LINES))
+    long.write_text(python_text(_LONG_LINES))
+    started = _measured("start and memory", rounds, servers, partial(_start, short))
+    acted = _measured("code actions", rounds, servers, partial(_actions, short))
+    changed = _measured("changes", rounds, servers, partial(_changes, long))
+    return [
+        _row("start to the `initialize` reply", "ms", started, lambda row: row.initialize_s * 1000, aim=0.7),
+        _row("start to the first `codeAction` reply", "ms", started, lambda row: row.action_s * 1000, aim=1.0),
+        _row("idle memory (PSS)", "MiB", started, lambda row: row.idle_mib, aim=1.3),
+        _row("`codeAction` p50", "ms", acted, lambda row: row.p50_s * 1000, aim=0.4),
+        _row("`codeAction` p99", "ms", acted, lambda row: row.p99_s * 1000, aim=0.6),
+        _row("`didChange`, 5,000 lines", "/s", changed, lambda row: row.per_s, aim=10.0, more_is_better=True),
+        _row("memory growth, 40,000 changes", "MiB", changed, lambda row: row.growth_mib, bound=1.0),
+    ]
 
 
-async def _paced(server: Server, uri: str, count: int) -> list[float]:
-    """An editor's pace: one request every 10 ms."""
-    taken = []
-    for _ in range(count):
-        taken.append(await server.action_s(uri, 3))
-        await asyncio.sleep(0.01)
+def measure_client_us(folder: Path) -> float:
+    """The median round trip with a server that does nothing: what the client, the pipes and the system cost."""
+    with Editor([sys.executable, str(HERE / "echo_server.py")], folder) as editor:
+        editor.open("file:///echo.py", python_text(_LINES))
+        return percentile(_action_times(editor, "file:///echo.py", _ECHOES), 0.5) * 1_000_000
+
+
+def _measured(
+    title: str, rounds: int, servers: Sequence[Contender], work: Callable[[Contender], T]
+) -> dict[str, list[T]]:
+    """What each server gave in each round; a round before them warms caches and is thrown away.
+
+    All but us and the baseline sit out every second round, so that the whole stays short.
+    """
+    works = {server.name: partial(work, server) for server in servers if not server.missing}
+    in_rounds(f"edge, {title}, warming up", 1, works)
+    return in_rounds(f"edge, {title}", rounds, works, seldom=set(works) - {OURS, BARE})
+
+
+def _row(
+    name: str,
+    unit: str,
+    results: Mapping[str, Sequence[T]],
+    figure: Callable[[T], float],
+    *,
+    aim: float | None = None,
+    bound: float | None = None,
+    more_is_better: bool = False,
+) -> Comparison:
+    figures = {server: median_of([figure(row) for row in rows]) for server, rows in results.items()}
+    return Comparison(name, unit, figures, aim, bound, more_is_better)
+
+
+def _start(document: Path, server: Contender) -> _Start:
+    """As an editor starts: the document is opened and asked about as soon as `initialize` was answered."""
+    with _no_collector(), Editor(server.argv, document.parent, server.environment) as editor:
+        initialize_s = editor.initialize()
+        editor.open(document.as_uri(), document.read_text())
+        _, _, read_at = editor.action(document.as_uri(), 1)
+        action_s = read_at - editor.client.started
+        time.sleep(_IDLE_S)
+        return _Start(initialize_s, action_s, editor.memory_mib("Pss"))
+
+
+def _actions(document: Path, server: Contender) -> _Actions:
+    """The cursor moves over the document, each request after the answer before it."""
+    with Editor(server.argv, document.parent, server.environment) as editor:
+        editor.initialize()
+        editor.open(document.as_uri(), document.read_text())
+        forgiven = 0 if server.name in (OURS, BARE) else _FORGIVEN
+        _action_times(editor, document.as_uri(), _WARM_ACTIONS, _ACTIONS_WITHIN_S / 2, forgiven)
+        time.sleep(_SETTLED_S)
+        taken = _action_times(editor, document.as_uri(), _ACTIONS, _ACTIONS_WITHIN_S, forgiven)
+        return _Actions(percentile(taken, 0.5), percentile(taken, 0.99))
+
+
+def _action_times(
+    editor: Editor, uri: str, count: int, within_s: float | None = None, forgiven: float = 0
+) -> list[float]:
+    """Seconds of so many requests; fewer, yet not less than 20, where they take too long.
+
+    Raises ServerFailedError when more than this share of them was answered with errors.
+    """
+    taken: list[float] = []
+    errors: list[Json] = []
+    began = time.perf_counter()
+    with _no_collector():
+        for number in range(count):
+            answer, asked_at, read_at = editor.action(uri, number)
+            taken.append(read_at - asked_at)
+            if "error" in answer:
+                errors.append(answer)
+            if within_s is not None and number + 1 >= _LEAST_ACTIONS and read_at - began > within_s:
+                break
+    if len(errors) > forgiven * len(taken):
+        raise ServerFailedError(f"{len(errors)} of {len(taken)} requests were answered with errors: {errors[-1]}")
     return taken
+
+
+def _changes(document: Path, server: Contender) -> _Changes:
+    """Changes a second, and growth for 40,000 of them: of so many with us, scaled from fewer where they are slow."""
+    uri, text = document.as_uri(), document.read_text()
+    with _no_collector(), Editor(server.argv, document.parent, server.environment) as editor:
+        editor.initialize()
+        editor.open(uri, text)
+        editor.action(uri, 0)
+        warm_s = editor.change_s(uri, _WARM_CHANGES)
+        time.sleep(_SETTLED_S)
+        count = _CHANGES
+        if server.name != OURS:
+            count = min(count, max(_LEAST_CHANGES, int(_CHANGES_WITHIN_S * _WARM_CHANGES / warm_s)))
+        before_mib = editor.memory_mib(*_OWN)
+        taken_s = editor.change_s(uri, count)
+        grown_mib = editor.memory_mib(*_OWN) - before_mib
+        return _Changes(count / taken_s, grown_mib * _CHANGES / count)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """The client's own garbage collector must not be measured."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

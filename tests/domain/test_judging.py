@@ -102,9 +102,14 @@ def test_a_line_that_no_passing_test_ran_keeps_a_fix_from_being_proven() -> None
 def test_a_changed_module_that_did_not_come_from_the_candidate_is_undecided(
     loaded: tuple[LoadedFile, ...], words: str
 ) -> None:
-    verdict = judge(trial({A: BAD}, {A: GOOD}, after=after({A: GOOD}, loaded=loaded)))
+    verdict = judge(trial({A: GOOD}, {A: GOOD}, after=after({A: GOOD}, loaded=loaded)))
     assert verdict.decision is Decision.UNDECIDED
     assert words in verdict.reasons[0]
+
+
+def test_what_is_fixed_by_a_module_that_only_other_processes_load_is_passed_at_best() -> None:
+    verdict = judge(trial({A: BAD}, {A: GOOD}, after=after({A: GOOD}, loaded=(), executed={})))
+    assert verdict.decision is Decision.PASSED
 
 
 def test_crashes_count_against_the_change_only_when_it_alone_crashes() -> None:

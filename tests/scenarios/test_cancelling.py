@@ -35,6 +35,7 @@ from tests.scenarios.looking import (
     strays,
 )
 from tests.scenarios.scene import PROJECT, WAIT_S, Scene, write_project
+from tests.server.raw_client import RawClient, RpcError
 
 CANCELLED_WITHIN_S = 2.0
 """One second on a machine that is not loaded."""
@@ -166,6 +167,180 @@ async def test_the_code_action_cancels_the_run(stage: Stage) -> None:
     await cancelled(scene, run_id, began_s)
     left = [action["title"] for action in await scene.client.actions(uri, 0, only=["source"])]
     assert not [title for title in left if title.startswith("Cancel run ")]
+
+
+# --- what goes on behind a proposal -----------------------------------------------------------------------------------
+
+PAIR = "FIRST = 0\n\n\ndef between():\n    return 1\n\n\ndef more():\n    return 2\n\n\nSECOND = 0\nSLOW = 0\n"
+TEST_PAIR = f"""import subprocess, sys
+
+import pair
+
+
+def test_pair():
+    if pair.FIRST != pair.SECOND or pair.SLOW:
+        subprocess.run([sys.executable, "-c", {SLEEPER!r}])
+    assert pair.FIRST == 1
+"""
+SLEEPY: Mapping[str, str | bytes] = {
+    "pair.py": PAIR,
+    "other.py": "x = 1\n",
+    "tests/test_pair.py": TEST_PAIR,
+    "pyproject.toml": PROJECT["pyproject.toml"],
+}
+BOTH = calls(
+    edit("pair.py", "FIRST = 0", "FIRST = 1"), edit("pair.py", "SECOND = 0", "SECOND = 1"), finish("both are one")
+)
+
+
+def bars(client: RawClient, token: int | str) -> list[str]:
+    """What was told of one bar, in order."""
+    mine = client.heard("$/progress", lambda row: row["token"] == token and type(row["token"]) is type(token))
+    return [row["value"]["kind"] for row in mine]
+
+
+def outcome(client: RawClient, token: int | str) -> str:
+    """How a bar ended: it was begun once and ended once, and nothing came after that."""
+    kinds = bars(client, token)
+    assert kinds == ["begin", *["report"] * (len(kinds) - 2), "end"], kinds
+    rows = client.heard("$/progress", lambda row: row["token"] == token)
+    return str(rows[-1]["value"]["message"])
+
+
+async def stopped(scene: Scene, began_s: float) -> None:
+    """Everything that was at work for the scene is gone in time, and the runtime is not."""
+    await nothing_left(scene, CANCELLED_WITHIN_S - (time.monotonic() - began_s))
+    assert len(runtimes(scene)) == 1
+    assert scene.text(next(iter(scene.client.buffers))).startswith("FIRST = 0")
+
+
+async def test_what_is_tested_behind_a_proposal_stops_when_its_request_its_bar_or_its_run_is_cancelled(
+    stage: Stage,
+) -> None:
+    scene = await stage(SLEEPY, ScriptedBrain(execution=[BOTH]))
+    client, uri = scene.client, scene.open("pair.py")
+    run_id = await scene.run("make both one", uri=uri)
+    proposal_id = (await scene.until(run_id, "proposed"))["proposalId"]
+    hunks = [hunk["id"] for hunk in (await scene.proposal(run_id))["files"][0]["hunks"]]
+    part = {"proposalId": proposal_id, "hunks": hunks[:1]}
+
+    # the request is cancelled before it is answered
+    command = {"command": "agent.apply", "arguments": [part], "workDoneToken": 1}
+    msg_id, answer = client.ask("workspace/executeCommand", command)
+    await client.wait_for("$/progress", lambda row: row["token"] == 1 and row["value"]["kind"] == "report", WAIT_S)
+    began_s = time.monotonic()
+    client.notify("$/cancelRequest", {"id": msg_id})
+    with pytest.raises(RpcError, match="-32800"):
+        await answer
+    assert outcome(client, 1) == "cancelled"
+    await scene.until(run_id, "proposed")
+    await stopped(scene, began_s)
+
+    # it is pending, and its bar is cancelled; the same number as a text is another token
+    answered = await client.command("agent.apply", {**part, "workDoneToken": "1"})
+    assert (answered["applied"], answered["pending"]) == (False, True)
+    await running(scene, SLEEPER)
+    for wrong in (1, 2, "", "agent-lsp-1"):
+        client.notify("window/workDoneProgress/cancel", {"token": wrong})
+    client.raw_notify("window/workDoneProgress/cancel", {"token": True})
+    client.raw_notify("window/workDoneProgress/cancel", {"token": {}})
+    client.raw_notify("window/workDoneProgress/cancel", None)
+    assert (await scene.status(run_id))["state"] == "validating"
+    began_s = time.monotonic()
+    client.notify("window/workDoneProgress/cancel", {"token": "1"})
+    await scene.until(run_id, "proposed")
+    await stopped(scene, began_s)
+    assert "cancelled" in outcome(client, "1")
+
+    # a test that the edge began by itself is stopped, and not begun again until something moves
+    at = PAIR.index("SLOW = 0") + len("SLOW = ")
+    client.type(uri, at, at + 1, "1")
+    await running(scene, SLEEPER)
+    created = client.heard("window/workDoneProgress/create")[-1]["token"]
+    began_s = time.monotonic()
+    client.notify("window/workDoneProgress/cancel", {"token": created})
+    await scene.until(run_id, "proposed")
+    await stopped(scene, began_s)
+    assert "cancelled" in outcome(client, created)
+    assert (await scene.proposal(run_id))["stale"] is True
+
+    # it is wished for by its command, and the run is cancelled by its action, in another document
+    answered = await client.command("agent.revalidate", {"proposalId": proposal_id, "workDoneToken": 7})
+    assert answered["pending"] is True
+    await running(scene, SLEEPER)
+    assert client.heard("window/workDoneProgress/create")[-1]["token"] == created, "no bar but the client's own"
+    offered = await client.actions(scene.open("other.py"), 0, only=["source"])
+    [action] = [action for action in offered if action["title"].startswith("Cancel run ")]
+    began_s = time.monotonic()
+    assert await client.do(action) == {"state": "cancelled"}
+    row = await scene.until(run_id, "cancelled")
+    assert row["message"] == "cancelled"
+    await stopped(scene, began_s)
+    assert outcome(client, 7).startswith(("cancelled", "testing it again was cancelled"))
+    assert (scene.root / "pair.py").read_text() == PAIR
+
+
+async def pending_part(scene: Scene, run_id: str) -> None:
+    """Returns when the first hunk of the proposal is being tested on its own, which does not end."""
+    proposal = await scene.proposal(run_id)
+    part = {"proposalId": proposal["proposalId"], "hunks": [proposal["files"][0]["hunks"][0]["id"]]}
+    assert (await scene.client.command("agent.apply", part))["pending"] is True
+    await running(scene, SLEEPER)
+
+
+async def test_a_run_given_up_at_its_start_never_begins_and_a_pending_apply_ends_with_its_run_or_editor(
+    stage: Stage,
+) -> None:
+    scene = await stage(SLEEPY, ScriptedBrain(execution=[BOTH, BOTH]))
+    client = scene.client
+    command = {"command": "agent.run", "arguments": [{"goal": "never"}], "workDoneToken": "mine"}
+    msg_id, answer = client.ask("workspace/executeCommand", command)
+    await client.wait_for("$/progress", lambda row: row["token"] == "mine")
+    await eventually(lambda: runtimes(scene))
+    client.notify("$/cancelRequest", {"id": msg_id})
+    with pytest.raises(RpcError, match="-32800"):
+        await answer
+    await client.wait_until(lambda: "end" in bars(client, "mine"))
+    assert outcome(client, "mine") == "cancelled before it began"
+
+    run_id = await scene.run("make both one")
+    await scene.until(run_id, "proposed")
+    rows = {row["goal"]: row["state"] for row in (await client.command("agent.status"))["runs"]}
+    assert rows == {"never": "cancelled", "make both one": "proposed"}
+    assert {fact.run_id for fact in journal(scene.root) if fact.kind == "run.started"} == {run_id}
+
+    # the command that cancels a run, and the death of the editor, also end an apply that is pending
+    await pending_part(scene, run_id)
+    began_s = time.monotonic()
+    assert await client.command("agent.control", {"runId": run_id, "action": "cancel"}) == {"state": "cancelled"}
+    assert (await scene.status(run_id))["state"] == "cancelled"
+    await nothing_left(scene, CANCELLED_WITHIN_S - (time.monotonic() - began_s))
+
+    again = await scene.run("make both one")
+    await scene.until(again, "proposed")
+    await pending_part(scene, again)
+    began_s = time.monotonic()
+    assert client.process.stdin is not None
+    client.process.stdin.close()
+    await all_gone(scene, began_s)
+    assert (scene.root / "pair.py").read_text() == PAIR
+
+
+@pytest.mark.parametrize("waits", ["on a question", "on its search"])
+async def test_a_run_that_asks_or_searches_is_cancelled_by_its_bar(stage: Stage, waits: str) -> None:
+    asks = ScriptedBrain(execution=[calls(Call("ask_user", {"question": "Which?", "options": ["a", "b"]}))])
+    scene = await (stage(brain=asks) if waits == "on a question" else stage(NEVER_ENDING))
+    token = "bar of the client"
+    run_id = await scene.run("fix the failing tests", uri=scene.open("calc.py"), workDoneToken=token)
+    if waits == "on a question":
+        await scene.until(run_id, "blocked")
+    else:
+        await running(scene, SLEEPER)
+    began_s = time.monotonic()
+    scene.client.notify("window/workDoneProgress/cancel", {"token": token})
+    await cancelled(scene, run_id, began_s)
+    assert outcome(scene.client, token) == "cancelled"
+    assert not scene.client.heard("window/workDoneProgress/create")
 
 
 # --- the editor is gone ---------------------------------------------------------------------------------------------

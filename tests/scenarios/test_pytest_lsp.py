@@ -18,6 +18,7 @@ from pytest_lsp import LanguageClient, client_capabilities
 from pytest_lsp.client import register_lsp_features
 
 from tests.anthropic_server import AnthropicServer, ScriptedBrain, calls, edit, finish
+from tests.judge.proxy import judged, through
 from tests.scenarios.scene import CALC, PROJECT, SERVE, WAIT_S, environment, write_project
 from tests.server.raw_client import Buffer, uri_for
 
@@ -123,7 +124,7 @@ def converter() -> Converter:
 @pytest.fixture(params=PROFILES)
 async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
     """A started session with `calc.py` open."""
-    root, home = tmp_path / "project", tmp_path / "home"
+    root, home, wrong = tmp_path / "project", tmp_path / "home", tmp_path / "wrong.json"
     root.mkdir()
     home.mkdir()
     write_project(root, PROJECT)
@@ -131,10 +132,11 @@ async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     client = LanguageClient(converter_factory=converter)
     register_lsp_features(client)
     with AnthropicServer(brain) as model:
-        await client.start_io(*SERVE, env=environment(home, model, {}), cwd=root)
+        await client.start_io(*through(wrong, SERVE), env=environment(home, model, {}), cwd=root)
         try:
             yield await began(client, model, root, request.param)
             await client.shutdown_session()
+            assert await judged(wrong) == []
         finally:
             await client.stop()  # type: ignore[no-untyped-call]
 

@@ -153,3 +153,16 @@ async def test_undoing_an_earlier_session_s_change_first_thing_says_that_it_is_d
         await client.kill()
 
     assert (root / "calc.py").read_text() == CALC
+
+
+async def test_a_goal_test_may_be_named_as_unittest_names_it_and_the_scope_bounds_what_runs(stage: Stage) -> None:
+    unit = "import unittest\n\nfrom calc import add\n\n\nclass TestSum(unittest.TestCase):\n    def test_sum(self):\n"
+    files = {**PROJECT, "tests/test_sum.py": unit + "        self.assertEqual(add(1, 2), 3)\n"}
+    scene = await stage(files, ScriptedBrain(execution=[calls(FIX), calls(finish())]))
+
+    run_id = await scene.run("fix add", tests=["test_sum (tests.test_sum.TestSum)"], scope=["tests/test_sum.py"])
+    await scene.until(run_id, "proposed")
+    verdict = (await scene.proposal(run_id))["verdict"]
+
+    assert (verdict["decision"], verdict["collected"]) == ("proven", 1), verdict
+    assert verdict["fixed"] == ["tests/test_sum.py::TestSum::test_sum"]

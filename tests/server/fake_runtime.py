@@ -4,14 +4,17 @@ Run as `fake_runtime.py ROOT`. The goal's words choose what happens:
     plan      stops for approval            ask       asks a question          refuse    answers run with no_model
     work      stays executing               regress   gives a regressed verdict   slow   takes `run` only after 4 s
     two       proposes two files            trust     wants trust              problems  reports a broken test
-    crash     dies of SIGKILL               secret …  nothing
+    crash     dies of SIGKILL               long      tests for ever when it is applied
+IGNORES_STOP in the environment: it does not end when it is told to. HOLDS_PIPE: a child of it keeps its pipes.
 Its calls are answered with what it was called with where a test wants to see that (`say` echoes all calls).
 """
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,7 +119,7 @@ class FakeRuntime:
         answer = await self.peer.call("buffers", {"known": {}}, timeout_s=5)
         for row in answer["buffers"]:
             if row["path"] == path:
-                return row["text"], row["version"]
+                return row["text"].encode("utf-8", "replace").decode(), row["version"]  # lone surrogates
         return (self.root / path).read_bytes().decode(), None
 
     async def propose(self, run_id: str, goal: str, proposal_id: str | None = None) -> None:
@@ -192,7 +195,7 @@ class FakeRuntime:
         return {"trusted": args["trusted"]}
 
     async def do_say(self, args: Json) -> Json:
-        return {"reply": self.calls}
+        return {"reply": json.dumps(self.calls)}
 
     async def do_stale(self, args: Json) -> Json:
         proposal = self.known(args["proposalId"])
@@ -216,10 +219,21 @@ class FakeRuntime:
 
     async def do_apply(self, args: Json) -> Json:
         proposal = self.known(args["proposalId"])
+        if "long" in self.runs[proposal["runId"]]["goal"]:
+            await self.long(proposal)
         if "pending" in self.runs[proposal["runId"]]["goal"]:
             return {"applied": False, "pending": True, "verdict": proposal["verdict"]}
         work = asyncio.get_running_loop().create_task(self.apply(proposal))
         return await work
+
+    async def long(self, proposal: Json) -> None:
+        """Tests until it is cancelled."""
+        self.state(proposal["runId"], "validating")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.calls.append({"call": "ended", "args": {"proposalId": proposal["proposalId"]}})
+            self.state(proposal["runId"], "proposed")
 
     async def apply(self, proposal: Json) -> Json:
         run_id = proposal["runId"]
@@ -259,6 +273,8 @@ async def main() -> None:
     runtime = FakeRuntime(Path(sys.argv[1]))
     runtime.peer = Peer(reader, writer, runtime.handlers())
     runtime.peer.emit("ready", {"pid": os.getpid()})
+    if os.environ.get("HOLDS_PIPE"):
+        subprocess.Popen(["sleep", "8"], start_new_session=True)
     serving = asyncio.ensure_future(runtime.peer.serve())
     stopping = asyncio.ensure_future(runtime.stopped.wait())
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)

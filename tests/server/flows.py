@@ -1,6 +1,7 @@
 """What many tests do first: run a goal up to its proposal."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ async def proposed(client: RawClient, root: Path, goal: str = "fix add", **argum
 async def calls(client: RawClient, name: str) -> list[Json]:
     """The arguments of every call of this name that the fake runtime took."""
     answer = await client.command("agent.say", {"text": "what were you asked?"})
-    return [row["args"] for row in answer["reply"] if row["call"] == name]
+    return [row["args"] for row in json.loads(answer["reply"]) if row["call"] == name]
 
 
 async def settled(client: RawClient, answer: Json) -> Json:

@@ -8,6 +8,10 @@
     note = await client.wait_for("textDocument/publishDiagnostics", lambda p: p["diagnostics"])
     assert await client.close() == 0
 
+Every message is judged, in both directions (tests/judge): what the server says always, what the client says unless it
+goes through `send`, `send_bytes` or a `raw_…` method. What is wrong fails the test: `close` raises it, and
+tests/conftest.py looks again after each test.
+
 It keeps an editor in memory: documents with versions, and `workspace/applyEdit` applied honestly (versions checked,
 `didChange` sent, then the answer). Handlers for server requests can be replaced in `client.handlers`.
 """
@@ -21,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+
+from tests.judge.judge import Judge
 
 Json = dict[str, Any]
 RequestHandler = Callable[[Any], Any]
@@ -196,6 +202,7 @@ class RawClient:
     capabilities: Json = field(default_factory=dict)
     encoding: str = "utf-16"
     settings: Any = None
+    judge: Judge = field(default_factory=Judge)
     process: asyncio.subprocess.Process = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,6 +210,7 @@ class RawClient:
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = asyncio.Condition()
         self._last_id = 0
+        self._write: Callable[[bytes], None]
         self.handlers = {
             "window/workDoneProgress/create": lambda _: None,
             "client/registerCapability": lambda _: None,
@@ -231,7 +239,19 @@ class RawClient:
             env={**os.environ, **(env or {})},
             limit=64 * 1024 * 1024,
         )
+        self._guard_stdin()
         self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._drain())]
+
+    def _guard_stdin(self) -> None:
+        """A test that writes to the pipe by itself says what the judge cannot follow."""
+        assert self.process.stdin is not None
+        write = self._write = self.process.stdin.write
+
+        def unframed(data: bytes) -> None:
+            self.judge.unframed()
+            write(data)
+
+        self.process.stdin.write = unframed  # type: ignore[method-assign, assignment]
 
     async def initialize(
         self, profile: Json, *roots: Path, options: Any = None, process_id: int | None = None, **more: Any
@@ -256,7 +276,10 @@ class RawClient:
         """shutdown, exit, and the exit status."""
         await self.request("shutdown", None)
         self.notify("exit", None)
-        return await self.wait_exit()
+        status = await self.wait_exit()
+        assert not self.judge.problems, "\n".join(self.judge.problems)
+        assert not self.judge.unanswered(), f"never answered: {self.judge.unanswered()}"
+        return status
 
     async def wait_exit(self, timeout_s: float = _WAIT_S) -> int:
         """The exit status of a server that is about to end."""
@@ -278,26 +301,59 @@ class RawClient:
     # --- speaking --------------------------------------------------------------------------------------------------
 
     def send(self, message: Any) -> None:
-        """Any JSON value as one frame."""
-        self.send_bytes(json.dumps(message).encode())
+        """Any JSON value as one frame; not judged."""
+        self.judge.client_raw(message)
+        self._frame(json.dumps(message).encode())
 
     def send_bytes(self, body: bytes) -> None:
-        """Any bytes as one frame."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        """Any bytes as one frame; not judged."""
+        try:
+            self.judge.client_raw(json.loads(body.decode("utf-8-sig"), parse_constant=_no_json))
+        except (ValueError, RecursionError):
+            self.judge.unreadable()
+        self._frame(body)
+
+    def _say(self, message: Json) -> None:
+        self.judge.client_says(message)
+        self._frame(json.dumps(message).encode())
+
+    def _frame(self, body: bytes) -> None:
+        self._write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     def notify(self, method: str, params: Any) -> None:
         """A notification."""
-        self.send({"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params})})
+        self._say(_call(method, params))
+
+    def raw_notify(self, method: str, params: Any) -> None:
+        """A notification that may be malformed."""
+        self.send(_call(method, params))
 
     def ask(self, method: str, params: Any) -> tuple[int, asyncio.Future[Any]]:
         """A request; its id and the future of its result."""
+        msg_id, future = self._expect()
+        self._say({**_call(method, params), "id": msg_id})
+        return msg_id, future
+
+    def raw_ask(self, method: str, params: Any) -> tuple[int, asyncio.Future[Any]]:
+        """A request that may be malformed; its id and the future of its result."""
+        msg_id, future = self._expect()
+        self.send({**_call(method, params), "id": msg_id})
+        return msg_id, future
+
+    def _expect(self) -> tuple[int, asyncio.Future[Any]]:
         self._last_id += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[self._last_id] = future
-        body: Json = {"jsonrpc": "2.0", "id": self._last_id, "method": method}
-        self.send(body if params is None else {**body, "params": params})
         return self._last_id, future
+
+    async def raw_request(self, method: str, params: Any, timeout_s: float = _WAIT_S) -> Any:
+        """The result of a request that may be malformed. Raises RpcError."""
+        return await asyncio.wait_for(self.raw_ask(method, params)[1], timeout_s)
+
+    async def raw_command(self, name: str, argument: Any = None, **params: Any) -> Any:
+        """A command whose argument may be malformed."""
+        arguments = {} if argument is None else {"arguments": [argument]}
+        return await self.raw_request("workspace/executeCommand", {"command": name, **arguments, **params})
 
     async def request(self, method: str, params: Any, timeout_s: float = _WAIT_S) -> Any:
         """The result of a request. Raises RpcError."""
@@ -419,6 +475,7 @@ class RawClient:
                 future.exception()
 
     async def _take(self, message: Json) -> None:
+        self.judge.server_says(message)
         self.messages.append(message)
         if "method" not in message:
             future = self._pending.pop(message.get("id"), None)
@@ -441,18 +498,21 @@ class RawClient:
     async def _answer(self, message: Json) -> None:
         handler = self.handlers.get(message["method"])
         answer: Json = {"jsonrpc": "2.0", "id": message["id"]}
+        say = self._say
         if handler is None:
             answer["error"] = {"code": -32601, "message": f"no {message['method']} here"}
         else:
             try:
                 result = handler(message.get("params"))
                 answer["result"] = await result if isinstance(result, Awaitable) else result
+                if isinstance(answer["result"], Malformed):
+                    answer["result"], say = answer["result"].value, self.send
             except NoAnswerError:
                 return
             except RpcError as error:
                 answer["error"] = {"code": error.code, "message": error.message}
         if self.process.returncode is None:
-            self.send(answer)
+            say(answer)
 
     async def _drain(self) -> None:
         assert self.process.stderr is not None
@@ -462,6 +522,21 @@ class RawClient:
 
 class NoAnswerError(Exception):
     """Raised by a handler that never answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What a handler gives as its result when that is wrong on purpose."""
+
+    value: Any
+
+
+def _no_json(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _call(method: str, params: Any) -> Json:
+    return {"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params})}
 
 
 def path_for(uri: str) -> Path:

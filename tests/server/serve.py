@@ -1,7 +1,10 @@
-"""A server with the fake runtime behind it: `serve.py`. Settings come from the environment.
+"""A server with the fake runtime behind it: `serve.py`, or `serve.py tcp` and `serve.py ws` for several clients.
+
+Settings come from the environment.
 
 FAKE_RUNTIME: JSON for the runtime's script (tests/server/fake_runtime.py). SLOW_START_S: delay of its start.
-PRINT_ON_STDOUT: what the application prints when it is initialized.
+PRINT_ON_STDOUT: what the application prints when it is initialized. EXECUTE: Python that runs then, in a thread.
+NO_PIDFD: as on a system without them.
 """
 
 import asyncio
@@ -13,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent_lsp.server.main import EdgeDependencies, serve_stdio
+from agent_lsp.server.address import Listening
+from agent_lsp.server.main import EdgeDependencies, serve_listening, serve_stdio
 
 
 @dataclass
@@ -73,8 +77,15 @@ def on_initialized(roots: list[Path], options: Any) -> None:
         print(text, flush=True)
         os.write(1, text.encode())
         os.system("echo from a child")
+    if code := os.environ.get("EXECUTE"):
+        exec(code)
     print("initialized", [str(root) for root in roots], options, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(serve_stdio(EdgeDependencies(start_runtime, read_log, on_initialized, "0.0.test")))
+    if os.environ.get("NO_PIDFD"):
+        del os.pidfd_open
+    dependencies = EdgeDependencies(start_runtime, read_log, on_initialized, "0.0.test")
+    if len(sys.argv) > 1:
+        sys.exit(serve_listening(dependencies, Listening("ws" if sys.argv[1] == "ws" else "tcp", "127.0.0.1", 0)))
+    sys.exit(serve_stdio(dependencies))

@@ -15,6 +15,7 @@ from tests.server.raw_client import (
     Json,
     RawClient,
     RpcError,
+    aware,
     path_for,
     uri_for,
     with_capabilities,
@@ -172,7 +173,7 @@ async def test_a_bare_client_gets_commands_and_no_request_that_it_did_not_declar
     assert "+    return a + b" in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o400
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert str(path) in (await client.wait_for("window/showMessage"))["message"]
+    await client.wait_for("window/showMessage", lambda params: str(path) in params["message"])
     assert client.requests == []
     assert await client.close() == 0
     assert not path.parent.exists()
@@ -258,6 +259,44 @@ async def test_blocked_runs_and_trust_are_asked_with_buttons(client: RawClient, 
     await client.wait_for("window/showMessageRequest", lambda params: "test.command" in params["message"])
     await client.command("agent.status")
     assert await calls(client, "trust") == [{"trusted": True}]
+
+
+async def test_an_editor_without_buttons_answers_and_trusts_by_code_actions(client: RawClient, root: Path) -> None:
+    del client.handlers["window/showMessageRequest"]
+    uri = client.open(root / "calc.py")
+    run_id = await run(client, "ask about trust", uri=uri)
+    await client.wait_for("window/showMessage", lambda params: "Answer with a code action." in params["message"])
+    (mark,) = await client.wait_until(lambda: client.diagnostics.get(uri))
+    assert "Which one?" in mark["message"]
+    assert await client.do(named(await client.actions(uri, 0), "Answer “that”: ")) == {"state": "executing"}
+    assert (await wait_state(client, run_id, "executing"))["message"] == "answered that"
+    assert await client.do(named(await client.actions(uri, 0), "Trust this workspace")) == {"trusted": True}
+    assert not [title for title in titles(await client.actions(uri, 0)) if title.startswith(("Trust", "Answer"))]
+    assert await calls(client, "trust") == [{"trusted": True}]
+
+
+async def test_no_actions_are_an_empty_list_since_eglot_trips_on_null(client: RawClient) -> None:
+    client.open(Path("/x"), "# agent: fix it\n", uri="untitled:Untitled-1")
+    place = {"line": 0, "character": 0}
+    params = {
+        "textDocument": {"uri": "untitled:Untitled-1"},
+        "range": {"start": place, "end": place},
+        "context": {"diagnostics": []},
+    }
+    assert await client.request("textDocument/codeAction", params) == []
+
+
+async def test_what_a_command_refuses_is_said_to_a_stock_editor_that_drops_its_answer(client: RawClient) -> None:
+    answer = await client.command("agent.plan.approve", {"runId": "r_none"})
+    assert "r_none" in answer["error"]["message"]
+    await client.wait_for("window/showMessage", lambda params: answer["error"]["message"] in params["message"])
+
+
+async def test_what_a_command_refuses_is_left_to_a_client_that_shows_it_itself(connect: Connect) -> None:
+    client = await connect(aware(VSCODE))
+    assert "error" in await client.command("agent.plan.approve", {"runId": "r_none"})
+    await client.command("agent.status")
+    assert client.heard("window/showMessage") == []
 
 
 async def test_progress_is_shown_and_cancelled_on_our_token(client: RawClient, root: Path) -> None:

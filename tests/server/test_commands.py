@@ -18,7 +18,7 @@ BAD_RANGE = {"start": {"line": -1, "character": 0}, "end": {"line": 0, "characte
 
 async def refused(client: RawClient, name: str, argument: Any) -> str:
     """The code of the command's error."""
-    answer = await client.command(name, argument)
+    answer = await client.raw_command(name, argument)
     assert set(answer) == {"error"}, answer
     assert set(answer["error"]) == {"code", "message", "hint"}
     assert answer["error"]["message"]
@@ -80,7 +80,7 @@ async def test_an_unknown_id_is_an_error_result(client: RawClient, name: str, ar
 
 
 async def test_the_object_may_be_wrapped_in_a_list(client: RawClient) -> None:
-    assert await client.command("agent.status", [{}]) == {"runs": []}
+    assert await client.raw_command("agent.status", [{}]) == {"runs": []}
 
 
 async def test_a_run_passes_on_what_it_was_given_as_paths_and_lines(client: RawClient, root: Path) -> None:
@@ -130,11 +130,29 @@ async def test_a_run_is_cancelled_while_its_runtime_starts(connect: Connect, roo
     await client.wait_for("$/progress", lambda params: params["value"]["kind"] == "end")
 
 
+async def test_a_run_whose_bar_is_cancelled_before_its_answer_is_answered_and_cancelled(connect: Connect) -> None:
+    client = await connect(env={"SLOW_START_S": "3"})
+    began = time.monotonic()
+    _, answer = client.ask(
+        "workspace/executeCommand", {"command": "agent.run", "arguments": [{"goal": "x", "workDoneToken": 4}]}
+    )
+    await client.wait_for("$/progress")
+    client.notify("window/workDoneProgress/cancel", {"token": 4})
+    row = await status(client, (await answer)["runId"])
+    assert time.monotonic() - began < 1
+    assert (row["state"], row["message"]) == ("cancelled", "cancelled before it began")
+    rows = [params["value"] for params in client.heard("$/progress")]
+    assert [row["kind"] for row in rows] == ["begin", "end"]
+    assert rows[-1]["message"] == "cancelled before it began"
+
+
 async def test_a_refusal_after_the_answer_shows_in_the_run(connect: Connect, root: Path) -> None:
     client = await connect(env={"SLOW_START_S": "2.2"})
     run_id = await run(client, "refuse me")
     row = await wait_state(client, run_id, "failed")
-    assert row["message"] == "This goal needs a language model."
+    assert row["message"] == "This goal needs a language model. Set ANTHROPIC_API_KEY."
+    end = await client.wait_for("$/progress", lambda params: params["value"]["kind"] == "end")
+    assert end["value"]["message"] == "failed: This goal needs a language model. Set ANTHROPIC_API_KEY."
     assert "ANTHROPIC_API_KEY" in (await client.wait_for("window/showMessage"))["message"]
 
 

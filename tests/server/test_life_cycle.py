@@ -82,7 +82,7 @@ async def test_requests_before_initialize_and_after_shutdown_are_refused_and_ans
     client = RawClient()
     await client.start(SERVE)
     with pytest.raises(RpcError) as early:
-        await client.request("textDocument/codeAction", {})
+        await client.raw_request("textDocument/codeAction", {})
     assert early.value.code == -32002
     await client.initialize(VSCODE, root)
     with pytest.raises(RpcError) as twice:
@@ -160,7 +160,7 @@ async def test_an_editor_that_stops_reading_does_not_hold_the_server(connect: Co
     transport.pause_reading()
     try:
         for _ in range(3000):
-            client.ask("textDocument/codeLens", {"textDocument": {"uri": uri}, "padding": "x" * 300})
+            client.raw_ask("textDocument/codeLens", {"textDocument": {"uri": uri}, "padding": "x" * 300})
         assert client.process.stdin is not None
         async with asyncio.timeout(5):
             await client.process.stdin.drain()
@@ -195,7 +195,8 @@ async def test_a_runtime_that_dies_is_told_once_its_runs_fail_and_the_next_run_s
     row = await wait_state(client, crashing, "failed")
     assert "signal 9" in row["message"]
     assert (await status(client, working))["state"] == "failed"
-    assert len(await client.wait_until(lambda: client.heard("window/showMessage"))) == 1
+    told = await client.wait_until(lambda: client.heard("window/showMessage", lambda p: "starts again" in p["message"]))
+    assert len(told) == 1
     ended = {p["token"] for p in client.heard("$/progress", lambda p: p["value"]["kind"] == "end")}
     assert {p["token"] for p in client.heard("$/progress", lambda p: p["value"]["kind"] == "begin")} <= ended
     _, _, proposal_id = await proposed(client, root)

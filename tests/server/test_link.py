@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from agent_lsp.domain.errors import LinkClosedError, NoModelError
-from agent_lsp.link.peer import Peer, PeerError
+from agent_lsp.link.peer import NeverSentError, Peer, PeerError
+
+ENDED: list[str] = []
+"""The calls that waited and wait no more."""
 
 
 async def echo(args: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -21,7 +24,10 @@ async def echo(args: Mapping[str, Any]) -> Mapping[str, Any]:
     if args.get("odd"):
         return {"odd": {1, 2}}
     if args.get("wait"):
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ENDED.append(str(args["wait"]))
     return {"got": dict(args)}
 
 
@@ -38,7 +44,7 @@ class Ends:
         return await stream(one_in, one_out), await stream(two_in, two_out)
 
     def peer(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> Peer:
-        peer = Peer(*streams, {"echo": echo}, self.take)
+        peer = Peer(*streams, {"echo": echo, "run": echo}, self.take)
         self.serving.append(asyncio.create_task(peer.serve()))
         return peer
 
@@ -96,12 +102,56 @@ async def test_calls_that_wait_end_when_the_other_side_goes(ends: Ends) -> None:
         await one.call("echo", {}, timeout_s=5)
 
 
+async def test_giving_a_call_up_ends_the_work_behind_it_where_that_may_be_stopped(ends: Ends) -> None:
+    left, right = await ends.streams()
+    one, two = ends.peer(left), ends.peer(right)
+    ENDED.clear()
+    given_up = asyncio.create_task(one.call("run", {"wait": "stoppable"}, timeout_s=5))
+    finished = asyncio.create_task(one.call("echo", {"wait": "quick and whole"}, timeout_s=5))
+    kept = asyncio.create_task(one.call("run", {"wait": "another"}, timeout_s=5))
+    await one.call("run", {}, timeout_s=5)
+    given_up.cancel()
+    finished.cancel()
+    assert await one.call("run", {}, timeout_s=5) == {"got": {}}
+    assert ENDED == ["stoppable"]
+    assert not kept.done()
+
+    with pytest.raises(TimeoutError):
+        await one.call("run", {"wait": "a time-out leaves it"}, timeout_s=0.01)
+    assert await one.call("run", {}, timeout_s=5) == {"got": {}}
+    assert ENDED == ["stoppable"]
+    one.close()
+    two.close()
+    with pytest.raises(LinkClosedError):
+        await kept
+    with pytest.raises(NeverSentError):
+        await one.call("run", {}, timeout_s=5)
+
+
+async def test_a_handler_that_is_cancelled_by_another_hand_is_answered(ends: Ends) -> None:
+    left, right = await ends.streams()
+    one, two = ends.peer(left), ends.peer(right)
+
+    async def cancelled(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise asyncio.CancelledError
+
+    two._handlers = {"run": cancelled, "echo": cancelled}
+    for name in ("run", "echo"):
+        with pytest.raises(PeerError, match="cancelled"):
+            await one.call(name, {}, timeout_s=5)
+    one.close()
+    two.close()
+
+
 async def test_nonsense_on_the_pipe_does_not_end_the_conversation(ends: Ends) -> None:
     left, (reader, writer) = await ends.streams()
     one = ends.peer(left)
     calling = asyncio.create_task(one.call("anything", {}, timeout_s=5))
     frame = json.loads(await reader.readline())
     nonsense: list[Any] = [7, None, [], "call", {}, {"id": 99, "result": {}}, {"event": "bad", "data": 3}]
+    names: list[Any] = [99, None, [], {}, "1", True]
+    nonsense += [{"cancel": name} for name in names]
+    nonsense += [{"id": [], "result": {}}]
     for value in nonsense:
         writer.write(json.dumps(value).encode() + b"\n")
     writer.write(b"\xff not json\n")

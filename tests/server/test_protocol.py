@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.conftest import SERVE, Connect
 from tests.server.flows import run, status, wait_state
-from tests.server.raw_client import VSCODE, NoAnswerError, RawClient, RpcError
+from tests.server.raw_client import VSCODE, Malformed, NoAnswerError, RawClient, RpcError
 
 
 async def answer_to(client: RawClient, *messages: Any) -> Any:
@@ -34,7 +34,7 @@ async def answer_to(client: RawClient, *messages: Any) -> Any:
 )
 async def test_invalid_params_are_answered(client: RawClient, method: str, params: Any) -> None:
     with pytest.raises(RpcError) as error:
-        await client.request(method, params)
+        await client.raw_request(method, params)
     assert error.value.code == -32602
     assert error.value.data is None
 
@@ -42,7 +42,7 @@ async def test_invalid_params_are_answered(client: RawClient, method: str, param
 async def test_an_unknown_request_is_answered_with_or_without_params(client: RawClient) -> None:
     for params in (None, {}, {"a": 1}):
         with pytest.raises(RpcError) as error:
-            await client.request("textDocument/nothing", params)
+            await client.raw_request("textDocument/nothing", params)
         assert error.value.code == -32601
 
 
@@ -56,13 +56,13 @@ async def test_bad_json_batches_and_half_messages_are_answered(client: RawClient
 
 
 async def test_malformed_and_unknown_notifications_are_ignored(client: RawClient) -> None:
-    client.notify("textDocument/didChange", {"textDocument": {}})
-    client.notify("textDocument/didChange", None)
-    client.notify("$/cancelRequest", {"id": [1]})
-    client.notify("textDocument/didClose", {"textDocument": {"uri": "file:///never/opened"}})
-    client.notify("window/workDoneProgress/cancel", {"token": "nobody's"})
-    client.notify("$/unknown", {})
-    client.notify("workspace/didChangeConfiguration", {"settings": 7})
+    client.raw_notify("textDocument/didChange", {"textDocument": {}})
+    client.raw_notify("textDocument/didChange", None)
+    client.raw_notify("$/cancelRequest", {"id": [1]})
+    client.raw_notify("textDocument/didClose", {"textDocument": {"uri": "file:///never/opened"}})
+    client.raw_notify("window/workDoneProgress/cancel", {"token": "nobody's"})
+    client.raw_notify("$/unknown", {})
+    client.raw_notify("workspace/didChangeConfiguration", {"settings": 7})
     assert await client.command("agent.status") == {"runs": []}
     assert not client.heard("window/showMessage")
 
@@ -79,7 +79,7 @@ async def test_lower_case_and_line_feed_headers_are_read(root: Path) -> None:
 
 
 async def test_a_key_jsonrpc_inside_an_argument_is_data(client: RawClient) -> None:
-    answer = await client.command(
+    answer = await client.raw_command(
         "agent.control", {"runId": "r_1", "action": "cancel", "x": {"jsonrpc": "2.0", "id": 1}}
     )
     assert answer["error"]["code"] == "unknown_id"
@@ -101,8 +101,8 @@ async def test_a_cancelled_command_is_answered_once_and_its_run_is_cancelled(con
 @pytest.mark.parametrize("reply", [None, "yes", [], {"jsonrpc": 3}, {"success": "perhaps"}])
 async def test_malformed_replies_of_the_editor_hold_nothing_up(client: RawClient, root: Path, reply: Any) -> None:
     for method in ("window/workDoneProgress/create", "client/registerCapability", "window/showMessageRequest"):
-        client.handlers[method] = lambda _: reply
-    client.handlers["workspace/configuration"] = lambda _: reply
+        client.handlers[method] = lambda _: Malformed(reply)
+    client.handlers["workspace/configuration"] = lambda _: Malformed(reply)
     run_id = await run(client, "ask me", uri=client.open(root / "calc.py"))
     await wait_state(client, run_id, "blocked")
     await client.wait_for("window/showMessageRequest")

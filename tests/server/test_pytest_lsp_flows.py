@@ -1,6 +1,8 @@
 """The main job as pytest-lsp's clients see it, with the capabilities of real editors."""
 
+import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Union
@@ -10,8 +12,10 @@ import pytest_lsp
 from lsprotocol import types
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities, make_test_lsp_client
 
+from tests.judge.proxy import judged, through
 from tests.server.raw_client import uri_for
 
+JUDGED = Path(tempfile.gettempdir()) / f"agent-lsp-judged-{os.getpid()}.json"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -54,7 +58,8 @@ def client_factory() -> LanguageClient:
 
 @pytest_lsp.fixture(  # type: ignore[untyped-decorator]
     config=ClientServerConfig(
-        server_command=[sys.executable, str(Path(__file__).with_name("serve.py"))], client_factory=client_factory
+        server_command=through(JUDGED, [sys.executable, str(Path(__file__).with_name("serve.py"))]),
+        client_factory=client_factory,
     ),
     params=["visual-studio-code", "neovim"],
 )
@@ -68,6 +73,9 @@ async def editor(request: pytest.FixtureRequest, lsp_client: LanguageClient, roo
     )
     yield
     await lsp_client.shutdown_session()
+    wrong = await judged(JUDGED)
+    JUDGED.unlink()
+    assert not wrong, wrong
 
 
 async def test_a_goal_in_a_comment_becomes_an_applied_change(editor: LanguageClient, root: Path) -> None:

@@ -264,6 +264,8 @@ RISKY = {
     "budget.tries": "99",
     "tests.interpreter": '"/tmp/python"',
     "tests.command": '["rm", "-rf", "/"]',
+    "tests.baselines_mb": "5000",
+    "tests.new_findings": '"off"',
     "sandbox.kind": '"clone"',
     "sandbox.network": "true",
     "sandbox.commands_without_sandbox": "true",

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field
 
-from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
+from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput, encoded
 from agent_lsp.domain.changes import Entry
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.patching import apply_patch
@@ -73,7 +73,7 @@ async def _run(given: ApplyPatch, bench: Bench) -> Answer:
 def _entry(path: str, old: Entry | None, text: str) -> Entry:
     if old is None:
         return Entry(text.encode("utf-8", "replace"))
-    return replace(old, content=_decoded(path, old).encode(text))
+    return replace(old, content=encoded(path, _decoded(path, old), text))
 
 
 def _verb(old: Entry | None, new: Entry | None) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import Field
 
-from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput, existing, numbered
+from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput, encoded, existing, numbered
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.matching import replace_text
 from agent_lsp.domain.policy import Effect, inside_root
@@ -39,7 +39,7 @@ async def _run(given: EditFile, bench: Bench) -> Answer:
     after = replace_text(decoded.text, given.old_text, given.new_text, replace_all=given.replace_all)
     if after == decoded.text:
         raise ToolError(f"{path} already reads so; nothing was changed.")
-    await bench.candidate.write(path, replace(entry, content=decoded.encode(after)))
+    await bench.candidate.write(path, replace(entry, content=encoded(path, decoded, after)))
     return Answer(f"Edited {path}. It now reads:\n{_surroundings(decoded.text, after)}")
 
 

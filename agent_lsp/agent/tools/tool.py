@@ -13,6 +13,7 @@ from agent_lsp.domain.conversation import ToolSpec
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.policy import Effect
 from agent_lsp.domain.ports import Candidate
+from agent_lsp.domain.text import Decoded
 from agent_lsp.domain.verdict import SuiteReport
 
 RunSuite = Callable[[Candidate, Sequence[str]], Awaitable[SuiteReport]]
@@ -92,6 +93,17 @@ async def existing(bench: Bench, path: str) -> Entry:
     if path == "." or await bench.candidate.paths(path):
         raise ToolError(f"{path} is a folder, not a file; list_files shows what is in it.")
     raise ToolError(f"There is no file {path}.{await nearest(bench, path)}")
+
+
+def encoded(path: str, like: Decoded, text: str) -> bytes:
+    """The text in the encoding of the file that it goes into. Raises ToolError where that lacks a character."""
+    if like.can_hold(text):
+        return like.encode(text)
+    lacking = sorted({char for char in text if not like.can_hold(char)})[:5]
+    raise ToolError(
+        f"{path} is encoded in {like.encoding}, which has no {' '.join(lacking)}; write it without. "
+        "To have the file in UTF-8, delete it and write it anew."
+    )
 
 
 async def nearest(bench: Bench, path: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field
 
-from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
+from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput, encoded
 from agent_lsp.domain.changes import Entry
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.policy import Effect, inside_root
@@ -27,12 +27,12 @@ async def _run(given: WriteFile, bench: Bench) -> Answer:
     before = await bench.candidate.read(path)
     if before is None and (path == "." or await bench.candidate.paths(path)):
         raise ToolError(f"{path} is a folder; give the path of a file in it.")
-    await bench.candidate.write(path, _entry(before, given.content))
+    await bench.candidate.write(path, _entry(path, before, given.content))
     what = "Created" if before is None else "Overwrote"
     return Answer(f"{what} {path} ({len(split_lines(given.content))} lines).")
 
 
-def _entry(before: Entry | None, text: str) -> Entry:
+def _entry(path: str, before: Entry | None, text: str) -> Entry:
     """The new bytes in the encoding, with the BOM, the line ends and the mode of the file they replace."""
     if before is None:
         return Entry(text.encode("utf-8", "replace"))
@@ -41,7 +41,7 @@ def _entry(before: Entry | None, text: str) -> Entry:
         return replace(before, content=text.encode("utf-8", "replace"))
     if "\r\n" in decoded.text and not _BARE_LF.search(decoded.text):
         text = _BARE_LF.sub("\r\n", text)
-    return replace(before, content=decoded.encode(text))
+    return replace(before, content=encoded(path, decoded, text))
 
 
 TOOL: Final = Tool(

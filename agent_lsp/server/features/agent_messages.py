@@ -1,13 +1,18 @@
 """Owns the notifications of PROTOCOL.md section 5, for clients that said they know them."""
 
-from typing import Final
+from typing import TYPE_CHECKING
 
 from agent_lsp.server.board import Json
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.public import public_proposal, public_verdict
 from agent_lsp.server.session import Session
 
-_PROGRESS_KEYS: Final = ("runId", "state", "step", "message", "percentage")
+if TYPE_CHECKING:
+    from agent_lsp.server import shapes
+
+    Message = (
+        shapes.PlanMessage | shapes.ProgressMessage | shapes.BlockedMessage | shapes.VerdictMessage | shapes.Proposal
+    )
 
 
 def register(session: Session) -> None:
@@ -23,24 +28,37 @@ def register(session: Session) -> None:
     session.listeners.on_event(tell)
 
 
-def _message(session: Session, desk: Desk, event: str, data: Json) -> tuple[str, Json] | None:
+def _message(session: Session, desk: Desk, event: str, data: Json) -> "tuple[str, Message] | None":
     match event:
         case "plan":
-            return "agent/plan", {"runId": data.get("runId"), "steps": data.get("steps", [])}
-        case "progress":
-            return "agent/progress", {key: data.get(key) for key in _PROGRESS_KEYS}
-        case "run":
-            row = {"runId": data.get("runId"), "state": data.get("state"), "step": data.get("step")}
-            return "agent/progress", {**row, "message": data.get("message", ""), "percentage": None}
+            plan: shapes.PlanMessage = {"runId": str(data.get("runId")), "steps": data.get("steps", [])}
+            return "agent/plan", plan
+        case "progress" | "run":
+            return "agent/progress", _progress(data)
         case "blocked":
-            options = data.get("options") or []
-            return "agent/blocked", {"runId": data.get("runId"), "question": data.get("question"), "options": options}
+            options = [str(option) for option in data.get("options") or ()]
+            question = str(data.get("question", ""))
+            return "agent/blocked", {"runId": str(data.get("runId")), "question": question, "options": options}
         case "verdict":
             verdict = public_verdict(session, desk, data.get("verdict"))
-            part = {"hunks": data["hunks"]} if data.get("hunks") else {}
-            return "agent/verdict", {"proposalId": data.get("proposalId"), "verdict": verdict, **part}
+            judged: shapes.VerdictMessage = {"proposalId": str(data.get("proposalId")), "verdict": verdict}
+            if data.get("hunks"):
+                judged["hunks"] = data["hunks"]
+            return "agent/verdict", judged
         case "proposal":
             card = desk.board.cards.get(str(data.get("proposalId")))
             return None if card is None else ("agent/proposal", public_proposal(session, desk, card))
         case _:
             return None
+
+
+def _progress(data: Json) -> "shapes.ProgressMessage":
+    """A row of a run has no percentage."""
+    percentage = data.get("percentage")
+    return {
+        "runId": str(data.get("runId")),
+        "state": data.get("state", "executing"),
+        "step": data.get("step") or 0,
+        "message": str(data.get("message") or ""),
+        "percentage": round(percentage) if isinstance(percentage, int | float) else None,
+    }

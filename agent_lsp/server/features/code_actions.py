@@ -1,4 +1,7 @@
-"""Owns `textDocument/codeAction` and its resolve: the offers of a place, in the words of this client."""
+"""Owns `textDocument/codeAction` and its resolve: the offers of a place, in the words of this client.
+
+Editors ask at every move of the cursor, so these messages are plain data both ways (server/plain_data.py).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,12 +9,13 @@ from typing import Any, Final
 from lsprotocol import types
 
 from agent_lsp.server.board import Json
-from agent_lsp.server.offers import Offer, Spot, offers_at
+from agent_lsp.server.offers import Offer, Spot, offers_at, offers_outside
+from agent_lsp.server.plain_data import plain
 from agent_lsp.server.protocol import EdgeServer
 from agent_lsp.server.session import Session
 
 SOURCE_NAME: Final = "agent-lsp"
-_TAGS: Final = [types.CodeActionTag.LlmGenerated]
+_TAGS: Final = [types.CodeActionTag.LlmGenerated.value]
 
 
 class CodeActions:
@@ -20,77 +24,79 @@ class CodeActions:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def actions(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command] | None:
-        """What can be done at the range, filtered by the kinds that the client wants."""
+    def actions(self, params: Mapping[str, Any]) -> list[Json]:
+        """What can be done at the range, filtered by the kinds that the client wants. Never null: eglot trips on it."""
         spot = self._spot(params)
-        if spot is None:
-            return None
-        only = params.context.only
+        only = params["context"].get("only")
         found = []
-        for offer in offers_at(spot):
+        for offer in offers_at(spot) if spot is not None else offers_outside(params["textDocument"]["uri"]):
             kind = _kind(offer, only)
             action = None if kind is None else self._action(offer, kind)
             if action is not None:
                 found.append(action)
         return found
 
-    def resolve(self, action: types.CodeAction) -> types.CodeAction:
+    def resolve(self, action: Mapping[str, Any]) -> Json:
         """Fills in the command that was left out."""
-        data: Any = action.data
+        resolved = {key: value for key, value in action.items() if value is not None}
+        data: Any = action.get("data")
         if isinstance(data, Mapping) and isinstance(data.get("command"), str):
-            action.command = types.Command(
-                title=action.title, command=data["command"], arguments=[data.get("argument") or {}]
-            )
-        return action
+            arguments = [data.get("argument") or {}]
+            resolved["command"] = {"title": action["title"], "command": data["command"], "arguments": arguments}
+        return resolved
 
-    def _spot(self, params: types.CodeActionParams) -> Spot | None:
-        located = self._session.folders.try_locate(params.text_document.uri)
+    def _spot(self, params: Mapping[str, Any]) -> Spot | None:
+        uri, place = params["textDocument"]["uri"], params["range"]
+        located = self._session.folders.try_locate(uri)
         if located is None:
             return None
         desk, path = located
-        start, end = params.range.start, params.range.end
-        selected = (start.line, start.character) != (end.line, end.character)
-        last = end.line - 1 if selected and end.character == 0 else end.line
-        problems, hunks = [], {}
-        for diagnostic in params.context.diagnostics:
-            if diagnostic.source == SOURCE_NAME and str(diagnostic.code or "").startswith("h_"):
-                hunks[str(diagnostic.code)] = diagnostic
+        start, end = _position(place["start"]), _position(place["end"])
+        selected = start != end
+        last = end[0] - 1 if selected and end[1] == 0 else end[0]
+        problems, plain_problems, hunks = [], [], {}
+        for diagnostic in params["context"]["diagnostics"]:
+            code = diagnostic.get("code")
+            if diagnostic.get("source") == SOURCE_NAME and isinstance(code, str) and code.startswith("h_"):
+                hunks[code] = diagnostic
             else:
-                problems.append((diagnostic.message, diagnostic))
+                problem = _plain_problem(diagnostic)
+                problems.append((problem["message"], diagnostic))
+                plain_problems.append(problem)
         return Spot(
             desk=desk,
             path=path,
-            uri=params.text_document.uri,
-            document=self._session.document(desk, path),
-            start=start.line,
-            end=max(last, start.line),
+            uri=uri,
+            document=self._session.documents.get(uri),
+            start=start[0],
+            end=max(last, start[0]),
             selected=selected,
-            range=plain_range(params.range),
+            range=_range(place),
             problems=problems,
-            plain_problems=[_plain_problem(diagnostic) for _, diagnostic in problems],
+            plain_problems=plain_problems,
             hunks=hunks,
         )
 
-    def _action(self, offer: Offer, kind: str) -> types.CodeAction | types.Command | None:
+    def _action(self, offer: Offer, kind: str) -> Json | None:
         traits = self._session.traits
-        command = types.Command(title=offer.title, command=offer.command, arguments=[dict(offer.argument)])
-        if offer.refused is not None and not traits.action_disabled:
+        if offer.refused is not None and not (traits.action_disabled and traits.action_literals):
             return None
+        command = {"title": offer.title, "command": offer.command, "arguments": [dict(offer.argument)]}
         if not traits.action_literals:
-            return None if offer.refused is not None else command
-        action = types.CodeAction(title=offer.title, kind=kind)
+            return command
+        action: Json = {"title": offer.title, "kind": kind}
         if offer.diagnostics:
-            action.diagnostics = list(offer.diagnostics)
+            action["diagnostics"] = list(offer.diagnostics)
         if traits.action_tags:
-            action.tags = _TAGS
+            action["tags"] = _TAGS
         if offer.preferred and offer.refused is None and traits.action_preferred:
-            action.is_preferred = True
+            action["isPreferred"] = True
         if offer.refused is not None:
-            action.disabled = types.CodeActionDisabled(reason=offer.refused)
+            action["disabled"] = {"reason": offer.refused}
         elif traits.action_resolves_command and traits.action_data:
-            action.data = {"command": offer.command, "argument": dict(offer.argument)}
+            action["data"] = {"command": offer.command, "argument": dict(offer.argument)}
         else:
-            action.command = command
+            action["command"] = command
         return action
 
 
@@ -99,37 +105,45 @@ def register(server: EdgeServer, session: Session) -> None:
     actions = CodeActions(session)
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION)
-    def code_action(params: types.CodeActionParams) -> list[types.CodeAction | types.Command] | None:
+    @plain
+    def code_action(params: Mapping[str, Any]) -> list[Json]:
         return actions.actions(params)
 
     @server.feature(types.CODE_ACTION_RESOLVE)
-    def resolve(action: types.CodeAction) -> types.CodeAction:
+    @plain
+    def resolve(action: Mapping[str, Any]) -> Json:
         return actions.resolve(action)
 
 
-def plain_range(value: types.Range) -> Json:
-    """An LSP range as plain data."""
+def _position(value: Mapping[str, Any]) -> tuple[int, int]:
+    return value["line"], value["character"]
+
+
+def _range(value: Mapping[str, Any]) -> Json:
+    """The same range without what a client may have added to it."""
+    start, end = value["start"], value["end"]
     return {
-        "start": {"line": value.start.line, "character": value.start.character},
-        "end": {"line": value.end.line, "character": value.end.character},
+        "start": {"line": start["line"], "character": start["character"]},
+        "end": {"line": end["line"], "character": end["character"]},
     }
 
 
-def _kind(offer: Offer, only: Sequence[types.CodeActionKind | str] | None) -> str | None:
+def _kind(offer: Offer, only: Sequence[str] | None) -> str | None:
     """The first kind of the offer that the filter lets through; a filter names a kind or the start of its path."""
     if not only:
         return offer.kinds[0]
-    wanted = [str(getattr(kind, "value", kind)) for kind in only]
     for kind in offer.kinds:
-        if any(want == "" or kind == want or kind.startswith(want + ".") for want in wanted):
+        if any(want == "" or kind == want or kind.startswith(want + ".") for want in only):
             return kind
     return None
 
 
-def _plain_problem(diagnostic: types.Diagnostic) -> Json:
+def _plain_problem(diagnostic: Mapping[str, Any]) -> Json:
+    """What a run is told of a diagnostic; it comes from another server and may be odd beyond range and message."""
+    message, source, code = diagnostic["message"], diagnostic.get("source"), diagnostic.get("code")
     return {
-        "range": plain_range(diagnostic.range),
-        "message": diagnostic.message,
-        "source": diagnostic.source or "",
-        "code": str(diagnostic.code if diagnostic.code is not None else ""),
+        "range": _range(diagnostic["range"]),
+        "message": message if isinstance(message, str) else message["value"],
+        "source": source if isinstance(source, str) else "",
+        "code": str(code) if isinstance(code, int | str) else "",
     }

@@ -6,9 +6,11 @@ from typing import Any, Final
 
 from lsprotocol import types
 
-from agent_lsp.server.board import Json
+from agent_lsp.domain.task import RunState
+from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.features.code_actions import SOURCE_NAME
+from agent_lsp.server.offers import goal_of
 from agent_lsp.server.public import hunk_title, refusal, verdict_title
 from agent_lsp.server.session import Session
 
@@ -29,6 +31,7 @@ class Diagnostics:
         self._session = session
         self._published: dict[Path, dict[str, tuple[str, list[types.Diagnostic]]]] = {}
         session.listeners.on_change(self.publish)
+        session.listeners.on_event(lambda desk, event, _: self.publish(desk) if event == "blocked" else None)
         session.listeners.on_text(lambda desk, _document, changes: None if changes else self.publish(desk))
 
     def publish(self, desk: Desk) -> None:
@@ -73,13 +76,34 @@ class Diagnostics:
                         source=SOURCE_NAME,
                         code=str(hunk["id"]),
                         message=f"Proposed: {hunk_title(hunk)} ({title}). {way}",
-                        data={"proposalId": card.id, "hunkId": str(hunk["id"])},
+                        data=self._data(card, hunk),
                     )
                 )
         for problems in desk.board.problems.values():
             for problem in problems:
                 found.setdefault(str(problem.get("path")), []).append(self._problem(desk, problem))
+        for row in desk.board.unfinished():
+            origin, waits = desk.board.origins.get(row["runId"]), _waits_for(desk, row)
+            if origin is not None and waits is not None:
+                found.setdefault(origin, []).append(self._waiting(desk, origin, row, waits))
         return found
+
+    def _data(self, card: Card, hunk: Json) -> Json | None:
+        kept = self._session.traits.diagnostic_data
+        return {"proposalId": card.id, "hunkId": str(hunk["id"])} if kept else None
+
+    def _waiting(self, desk: Desk, path: str, row: Json, message: str) -> types.Diagnostic:
+        """A run that waits for the person, shown where its goal stands, or else on the first line."""
+        document, goal = self._session.document(desk, path), str(row.get("goal", ""))
+        lines = document.lines if document is not None else []
+        line = next((number for number, text in enumerate(lines) if goal in text and goal_of(text) == goal), 0)
+        return types.Diagnostic(
+            range=self._range(desk, path, line, line + 1),
+            severity=types.DiagnosticSeverity.Information,
+            source=SOURCE_NAME,
+            code=str(row["runId"]),
+            message=message,
+        )
 
     def _problem(self, desk: Desk, problem: Json) -> types.Diagnostic:
         path = str(problem.get("path"))
@@ -112,3 +136,16 @@ class Diagnostics:
                 start=types.Position(line=start, character=0), end=types.Position(line=last, character=_LINE_END)
             )
         return types.Range(start=document.position(start, 0), end=document.position(last, _LINE_END))
+
+
+def _waits_for(desk: Desk, row: Json) -> str | None:
+    """What a run waits for, with how to go on; None for one that waits for nobody."""
+    if row.get("state") == RunState.AWAITING_APPROVAL:
+        steps = desk.board.plans.get(row["runId"], {}).get("steps") or ()
+        titles = "; ".join(str(step.get("title", "")) for step in steps if isinstance(step, Mapping))
+        return f"Plan: {titles}. Approve or reject it with a code action."
+    question = desk.board.questions.get(row["runId"])
+    if row.get("state") == RunState.BLOCKED and question is not None:
+        how = "with a code action" if question.get("options") else "by a comment line `agent: your answer`"
+        return f"Question: {question.get('question', '')} Answer {how}."
+    return None

@@ -22,7 +22,7 @@ def register(server: EdgeServer, session: Session, commands: Mapping[str, Comman
     @server.feature(types.WORKSPACE_EXECUTE_COMMAND)
     async def execute_command(params: types.ExecuteCommandParams) -> Mapping[str, Any]:
         if params.command not in commands:
-            raise RequestError(INVALID_PARAMS, f"unknown command {params.command}")
+            raise RequestError(INVALID_PARAMS, f"unknown command {params.command:.100}")
         if session.client.trace is not types.TraceValue.Off:
             session.client.notify(types.LOG_TRACE, types.LogTraceParams(message=f"command {params.command}"))
         raw: Any = list(params.arguments or ())
@@ -51,12 +51,14 @@ async def answer(command: Command, raw: Any) -> Mapping[str, Any]:
         return ErrorBody("timeout", "The runtime did not answer in time.", hint).to_json()
     except Exception as error:
         logger.exception("a command failed")
-        return ErrorBody("internal", f"{type(error).__name__}: {error}", "See agent-lsp log.").to_json()
+        return ErrorBody("internal", f"It failed with {type(error).__name__}.", "See agent-lsp log.").to_json()
 
 
 def _with_token(raw: list[Any], token: int | str) -> list[Any]:
-    """The token of the request's own params, unless the object has one."""
+    """The token of the request's own params, unless the object has a sound one."""
     argument = raw[0] if raw else {}
     while isinstance(argument, list) and len(argument) == 1:
         argument = argument[0]
-    return [{"workDoneToken": token, **argument}] if isinstance(argument, Mapping) else raw
+    if not isinstance(argument, Mapping) or Arguments(argument).token() is not None:
+        return raw
+    return [{**argument, "workDoneToken": token}]

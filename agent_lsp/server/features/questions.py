@@ -49,7 +49,7 @@ class Questions:
         run_id, question = str(data.get("runId")), str(data.get("question", ""))
         options = [str(option) for option in data.get("options") or ()]
         if not options:
-            text = f"{question} (run {run_id}; answer with the command agent.answer)"
+            text = f"{question} (run {run_id}) Write a comment line `agent: your answer` and take its code action."
             self._session.show(types.MessageType.Info, text)
             return
         answer = await self._ask(f"{question} (run {run_id})", options)
@@ -61,15 +61,18 @@ class Questions:
         text = f"{data.get('text') or 'Settings of this workspace wait for your trust.'} ({desk.root}: {keys})"
         answer = await self._ask(text, [_TRUST, _NO_TRUST])
         if answer is not None:
+            desk.board.trust_wanted = None
             await tell(desk, "trust", {"trusted": answer == _TRUST})
 
     async def _ask(self, text: str, buttons: Sequence[str]) -> str | None:
-        """The button that was pressed; None when the question was closed or the editor cannot ask."""
+        """The button that was pressed; None when the question was closed, or the editor cannot ask: then it is told."""
         actions = [types.MessageActionItem(title=title) for title in buttons]
         params = types.ShowMessageRequestParams(type=types.MessageType.Info, message=text, actions=actions)
         try:
             answer: Any = await self._session.client.ask(types.WINDOW_SHOW_MESSAGE_REQUEST, params, timeout_s=None)
         except AgentLspError:
+            choices = " or ".join(f"“{title}”" for title in buttons)
+            self._session.show(types.MessageType.Info, f"{text} {choices}? Answer with a code action.")
             return None
         title = answer.get("title") if isinstance(answer, Mapping) else None
         return title if title in buttons else None

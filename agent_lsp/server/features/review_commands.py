@@ -2,30 +2,47 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from lsprotocol import types
 
-from agent_lsp.domain.errors import LinkClosedError, UnknownIdError
+from agent_lsp.domain.errors import AgentLspError, LinkClosedError, UnknownIdError
+from agent_lsp.domain.task import WORKING
 from agent_lsp.link.peer import PeerError
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Card, Json
-from agent_lsp.server.desk import CALL_S, START_S, Desk
+from agent_lsp.server.desk import CALL_S, START_S, Desk, tell
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.features.virtual_documents import VirtualDocuments
+from agent_lsp.server.progress import Bar, Progress, Token, Work, stop_call
 from agent_lsp.server.public import public_proposal, public_verdict
 from agent_lsp.server.session import Session
 
+_PENDING: Final = "The runtime is still at it; a message tells how it ends."
+_NOT: Final = {"apply": "not applied", "rollback": "not rolled back"}
+_TITLES: Final = {"apply": "accept", "discard": "discard", "revalidate": "test again"}
 
-def review_commands(session: Session, documents: VirtualDocuments) -> dict[str, Command]:
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call to a runtime, and the work behind it as a bar shows it."""
+
+    name: str
+    call: Json
+    work: Work
+    token: Token | None
+
+
+def review_commands(session: Session, progress: Progress, documents: VirtualDocuments) -> dict[str, Command]:
     """The commands by name."""
     return {
         "agent.proposal": partial(_proposal, session),
-        "agent.apply": partial(_apply, session),
-        "agent.discard": partial(_discard, session),
-        "agent.revalidate": partial(_revalidate, session),
-        "agent.rollback": partial(_rollback, session),
+        "agent.apply": partial(_apply, session, progress),
+        "agent.discard": partial(_discard, session, progress),
+        "agent.revalidate": partial(_revalidate, session, progress),
+        "agent.rollback": partial(_rollback, session, progress),
         "agent.show": partial(_show, session, documents),
     }
 
@@ -35,35 +52,96 @@ async def _proposal(session: Session, args: Arguments) -> Mapping[str, Any]:
     return public_proposal(session, desk, card)
 
 
-async def _apply(session: Session, args: Arguments) -> Mapping[str, Any]:
+async def _apply(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
     desk, card, call = await _meant(session, args)
-    try:
-        answer = await desk.runtime.call("apply", call, timeout_s=CALL_S)
-    except TimeoutError:
-        answer = {"applied": False, "pending": True, "reason": "The runtime is still at it."}
+    answer = await _in_time(session, progress, _asked("apply", desk, card, call, args))
     verdict = answer.get("verdict") or card.verdict
     return {**answer, "verdict": public_verdict(session, desk, verdict)}
 
 
-async def _discard(session: Session, args: Arguments) -> Mapping[str, Any]:
-    desk, _, call = await _meant(session, args)
+async def _discard(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
+    desk, card, call = await _meant(session, args)
     feedback = args.free_text("feedback")
     if feedback:
         call["feedback"] = feedback
-    return await desk.runtime.call("discard", call, timeout_s=CALL_S)
-
-
-async def _revalidate(session: Session, args: Arguments) -> Mapping[str, Any]:
-    desk, card = await _find(session, args.text("proposalId"))
+    asked = _asked("discard", desk, card, call, args)
+    bar = progress.begin(asked.work, asked.token) if asked.token is not None else None
+    outcome = "no answer in time"
     try:
-        answer = await desk.runtime.call("revalidate", {"proposalId": card.id}, timeout_s=CALL_S)
-    except TimeoutError:
-        answer = {"applied": False, "pending": True}
+        answer = await desk.runtime.call("discard", call, timeout_s=CALL_S)
+        outcome = str(answer.get("state"))
+    except AgentLspError as error:
+        outcome = error.message
+        raise
+    finally:
+        if outcome not in WORKING:  # else the run goes on, and its own events end the bar
+            progress.end(bar, outcome)
+    return answer
+
+
+async def _revalidate(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
+    desk, card = await _find(session, args.text("proposalId"))
+    asked = _asked("revalidate", desk, card, {"proposalId": card.id}, args)
+    answer = await _in_time(session, progress, asked)
     verdict = answer.get("verdict") or card.verdict
     return {**answer, "verdict": public_verdict(session, desk, verdict)}
 
 
-async def _rollback(session: Session, args: Arguments) -> Mapping[str, Any]:
+def _asked(name: str, desk: Desk, card: Card, call: Json, args: Arguments) -> Asked:
+    title = f"{_TITLES[name]} {card.data.get('summary') or desk.board.runs.get(card.run_id, {}).get('goal', '')}"
+    stop = None if name == "discard" else partial(tell, desk, "abandon", {"proposalId": card.id})
+    return Asked(name, call, Work(desk, name, title, card.run_id, card.id, stop), args.token())
+
+
+async def _in_time(session: Session, progress: Progress, asked: Asked, within_s: float = CALL_S) -> Mapping[str, Any]:
+    """The answer, or that it is pending: what takes longer goes on, is shown as work, and is told of at its end.
+
+    Cancelling the request ends the work, unless that has begun to write.
+    """
+    work = asked.work
+    task = asyncio.ensure_future(work.desk.runtime.call(asked.name, asked.call, timeout_s=START_S))
+    if asked.name == "rollback":
+        work = replace(work, stop=partial(stop_call, work.desk, asked.call, task))
+        task.add_done_callback(partial(_forget_undone, session, work.desk, str(asked.call["checkpointId"])))
+    bar = progress.begin(work, asked.token) if asked.token is not None else None
+    try:
+        await asyncio.wait({task}, timeout=within_s)
+    except asyncio.CancelledError:
+        task.cancel()
+        progress.end(bar, "cancelled")
+        raise
+    if not task.done():
+        bar = bar or _own_bar(progress, work)
+        task.add_done_callback(partial(_tell_late, session, progress, bar, asked.name))
+        return {"applied": False, "pending": True, "reason": _PENDING}
+    try:
+        answer = task.result()
+    except asyncio.CancelledError:
+        answer = {"applied": False, "reason": "It was cancelled."}
+    except (AgentLspError, TimeoutError) as error:
+        progress.end(bar, str(error) or "no answer in time")
+        raise
+    if not answer.get("pending"):
+        progress.end(bar, _outcome(asked.name, answer))
+    elif bar is None:
+        _own_bar(progress, work)
+    return answer
+
+
+def _own_bar(progress: Progress, work: Work) -> Bar | None:
+    """Work that goes on after its answer is always seen, if only as a run that works again."""
+    return None if progress.shows(work.run_id) and work.run_id else progress.begin(work, None)
+
+
+def _outcome(name: str, answer: Mapping[str, Any]) -> str:
+    if name == "revalidate":
+        verdict = answer.get("verdict")
+        return f"tested again: {verdict.get('decision')}" if isinstance(verdict, Mapping) else "over"
+    done = "applied" if name == "apply" else "rolled back"
+    return done if answer.get("applied") else f"not {done}: {answer.get('reason') or 'no reason was given'}"
+
+
+async def _rollback(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
     checkpoint_id = args.text("checkpointId")
     call = {"checkpointId": checkpoint_id}
     knowing = [desk for desk in session.folders.desks if checkpoint_id in desk.board.checkpoints]
@@ -78,34 +156,48 @@ async def _rollback(session: Session, args: Arguments) -> Mapping[str, Any]:
         raise UnknownIdError(
             f"There is no checkpoint {checkpoint_id}.", hint="agent.apply answers with the id of its checkpoint."
         )
-    return await _roll_back_in_time(session, candidates[-1], call, CALL_S / len(candidates))
+    work = Work(candidates[-1], "rollback", "roll back")
+    asked = Asked("rollback", call, work, args.token())
+    return await _in_time(session, progress, asked, CALL_S / len(candidates))
 
 
-async def _roll_back_in_time(session: Session, desk: Desk, call: Json, within_s: float) -> Mapping[str, Any]:
-    """The answer, or that it is pending: a runtime that must start first takes its time, and is told of at the end."""
-    task = asyncio.ensure_future(desk.runtime.call("rollback", call, timeout_s=START_S))
-    await asyncio.wait({task}, timeout=within_s)
-    if not task.done():
-        task.add_done_callback(partial(_tell_rollback, session))
-        return {"applied": False, "pending": True, "reason": "The runtime is still at it; a message tells how it ends."}
-    return task.result()
+def _forget_undone(session: Session, desk: Desk, checkpoint_id: str, task: "asyncio.Future[Mapping[str, Any]]") -> None:
+    """What was rolled back is not offered again; the change before it is."""
+    if not task.cancelled() and task.exception() is None and task.result().get("applied"):
+        desk.board.checkpoints.pop(checkpoint_id, None)
+        session.listeners.changed(desk)
 
 
-def _tell_rollback(session: Session, task: "asyncio.Future[Mapping[str, Any]]") -> None:
+def _tell_late(
+    session: Session, progress: Progress, bar: Bar | None, name: str, task: "asyncio.Future[Mapping[str, Any]]"
+) -> None:
+    """The person was told `pending`: neither an end nor a refusal is silent."""
     if task.cancelled():
+        progress.end(bar, "cancelled")
         return
     error = task.exception()
-    if error is None and task.result().get("applied"):
-        session.show(types.MessageType.Info, "agent-lsp: the change was rolled back.")
-        return
-    reason = str(error) if error is not None else str(task.result().get("reason", ""))
-    session.show(types.MessageType.Warning, f"agent-lsp: the change was not rolled back. {reason}")
+    if error is None and task.result().get("pending"):
+        return  # the runtime goes on with it, and its events tell the rest
+    if error is not None:
+        outcome = f"no end was heard of: {error}" if str(error) else "no answer in time"
+    else:
+        outcome = _outcome(name, task.result())
+    progress.end(bar, outcome)
+    applied = error is None and bool(task.result().get("applied"))
+    if name == "rollback" or (not applied and name == "apply"):
+        what = "the change was rolled back." if applied else f"the change was {_NOT[name]}. {outcome}"
+        kind = types.MessageType.Info if applied else types.MessageType.Warning
+        session.show(kind, f"agent-lsp: {what}")
 
 
 async def _show(session: Session, documents: VirtualDocuments, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text_or_none("runId")
     if run_id is not None:
         return {"uri": await documents.show_plan(run_id)}
+    if args.flag("log", default=False):
+        uri = args.text_or_none("uri")
+        desk = session.folders.only_desk() if uri is None else session.folders.locate(uri)[0]
+        return {"uri": await documents.show_log(desk)}
     _, card = await _find(session, args.text("proposalId"))
     return {"uri": await documents.show_proposal(card, args.text_or_none("path"))}
 

@@ -11,11 +11,12 @@ from lsprotocol import types
 
 from agent_lsp.domain.errors import AgentLspError, OperatorError, UnknownIdError, UserError
 from agent_lsp.domain.task import RunState
+from agent_lsp.link.peer import NeverSentError
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Json
-from agent_lsp.server.desk import CALL_S, START_S, Desk, cancel, control
+from agent_lsp.server.desk import CALL_S, START_S, Desk, control, disown
 from agent_lsp.server.features.execute_command import Command
-from agent_lsp.server.progress import Progress
+from agent_lsp.server.progress import Progress, Work
 from agent_lsp.server.session import Session
 from agent_lsp.server.threads import in_thread
 from agent_lsp.server.uris import path_of, scheme_of
@@ -24,6 +25,7 @@ ReadLog = Callable[[Path, int, bool], tuple[str, str]]
 """`(root, lines, errors_only) -> (text, path)`; reads files, so it is called in a thread."""
 
 _ACTIONS: Final = ("cancel", "pause", "resume", "step")
+_AGAIN_S: Final = 0.05
 _TAIL_LINES: Final = 200
 _TAIL_MOST_LINES: Final = 10_000
 
@@ -60,17 +62,19 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
     starting = session.client.in_background(_start(desk, call))
     desk.starting[call["runId"]] = starting
     starting.add_done_callback(lambda _: desk.starting.pop(call["runId"], None))
-    progress.start(desk, call["runId"], call["goal"], args.token())
+    progress.begin(Work(desk, "run", call["goal"], call["runId"]), args.token(), RunState.PLANNING.value)
     try:
         await asyncio.wait([starting], timeout=CALL_S)
     except asyncio.CancelledError:
-        session.client.in_background(cancel(desk, call["runId"]))
+        starting.cancel()
         raise
     finally:
         if not starting.done():
-            starting.add_done_callback(partial(_settle_late, session, progress, desk, call))
-    if starting.done() and not starting.cancelled() and (error := starting.result()) is not None:
-        progress.end(call["runId"], f"refused: {error.message}")
+            starting.add_done_callback(partial(_settle_late, session, desk, call))
+    if starting.cancelled():
+        _settle_late(session, desk, call, starting)
+    elif starting.done() and (error := starting.result()) is not None:
+        progress.end_run(call["runId"], f"refused: {error.message}")
         desk.board.drop_run(call["runId"])
         session.listeners.changed(desk)
         raise error
@@ -78,9 +82,13 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
 
 
 async def _start(desk: Desk, call: Json) -> AgentLspError | None:
-    """Gives the run to the runtime, which may have to start first; why it was refused, if it was."""
+    """Gives the run to the runtime, which may have to start first; why it was refused, if it was.
+
+    When it is given up, by whatever end, a runtime that has it in its pipe does not begin it.
+    """
     try:
-        await desk.runtime.call("run", call, timeout_s=START_S)
+        async with asyncio.timeout(START_S):
+            await _hand_over(desk, call)
     except AgentLspError as error:
         return error
     except TimeoutError:
@@ -88,20 +96,30 @@ async def _start(desk: Desk, call: Json) -> AgentLspError | None:
     return None
 
 
-def _settle_late(
-    session: Session, progress: Progress, desk: Desk, call: Json, starting: asyncio.Task[AgentLspError | None]
-) -> None:
-    """The command was answered before the runtime took the run: how that ended shows in the run itself."""
-    error = None if starting.cancelled() else starting.result()
-    if error is not None:
-        desk.board.end_run(call["runId"], RunState.FAILED, error.message)
-        session.show(types.MessageType.Error, f"agent-lsp: {error.message} {error.hint}".strip())
-    elif starting.cancelled():
-        desk.board.end_run(call["runId"], RunState.CANCELLED, "cancelled before it began")
+async def _hand_over(desk: Desk, call: Json) -> None:
+    while True:
+        try:
+            await desk.runtime.call("run", call, timeout_s=2 * START_S)
+        except NeverSentError:
+            await asyncio.sleep(_AGAIN_S)  # a runtime has just ended; the next call starts another
+        else:
+            return
+
+
+def _settle_late(session: Session, desk: Desk, call: Json, starting: asyncio.Task[AgentLspError | None]) -> None:
+    """Nobody hears it as the command's answer: how the start ended shows in the run itself."""
+    run_id = call["runId"]
+    if starting.cancelled():
+        desk.board.end_run(run_id, RunState.CANCELLED, "cancelled before it began")
+        session.client.in_background(disown(desk, run_id))
+    elif (error := starting.result()) is not None:
+        reason = f"{error.message} {error.hint}".strip()
+        desk.board.end_run(run_id, RunState.FAILED, reason)
+        session.show(types.MessageType.Error, f"agent-lsp: {reason}")
     else:
         return
-    progress.end(call["runId"], desk.board.state_of(call["runId"]))
-    session.listeners.announce(desk, "run", desk.board.runs[call["runId"]])
+    if run_id in desk.board.runs:
+        session.listeners.announce(desk, "run", desk.board.runs[run_id])
     session.listeners.changed(desk)
 
 
@@ -204,6 +222,7 @@ async def _trust(session: Session, args: Arguments) -> Mapping[str, Any]:
     path = path_of(root) if scheme_of(root) == "file" else Path(root)
     for desk in session.folders.desks:
         if desk.root == path:
+            desk.board.trust_wanted = None
             return await desk.runtime.call("trust", {"trusted": trusted}, timeout_s=CALL_S)
     raise UnknownIdError(f"{root} is not a workspace folder.", hint="Give the URI or the path of an open folder.")
 

@@ -28,6 +28,7 @@ SCHEME: Final = "agent-lsp"
 WHOLE: Final = "all.diff"
 """The path of a proposal's whole diff."""
 
+_LOG: Final = ".agent-lsp/copilot_console.log"
 _INVALID_PARAMS: Final = -32602
 
 
@@ -89,6 +90,13 @@ class VirtualDocuments:
         """Opens a plan; the URI that was opened."""
         return await self._show(f"{SCHEME}:/plan/{run_id}.md", f"{run_id}.md", self.plan_text(run_id))
 
+    async def show_log(self, desk: Desk) -> str:
+        """Opens the console log of a folder; the URI that was opened. Raises UnknownIdError."""
+        path = desk.root / _LOG
+        if not await in_thread(path.exists):
+            raise UnknownIdError(f"There is no log in {path.parent} yet.", hint="It begins with the first run.")
+        return self._show_file(path, "The log is")
+
     def remove_files(self) -> None:
         """Takes the temporary directory away."""
         if self._folder is not None:
@@ -100,23 +108,28 @@ class VirtualDocuments:
     async def _show(self, uri: str, name: str, text: str) -> str:
         session = self._session
         if not (session.traits.text_content and session.traits.show_document):
-            path = await in_thread(lambda: self._write(name, text))
-            uri = uri_of(path)
-            if not session.traits.show_document:
-                session.show(types.MessageType.Info, f"agent-lsp wrote it to {path}")
-                return uri
-        session.client.in_background(self._open(uri))
+            return self._show_file(await in_thread(lambda: self._write(name, text)), "agent-lsp wrote it to")
+        session.client.in_background(self._open(uri, uri))
         return uri
 
-    async def _open(self, uri: str) -> None:
+    def _show_file(self, path: Path, told: str) -> str:
+        """Opens a file; an editor that cannot is told where it is."""
+        session, uri = self._session, uri_of(path)
+        if session.traits.show_document:
+            session.client.in_background(self._open(uri, f"{told} {path}"))
+        else:
+            session.show(types.MessageType.Info, f"{told} {path}")
+        return uri
+
+    async def _open(self, uri: str, told: str) -> None:
         params = types.ShowDocumentParams(uri=uri, take_focus=True)
         try:
             answer: Any = await self._session.client.ask(types.WINDOW_SHOW_DOCUMENT, params)
         except (AgentLspError, TimeoutError) as error:
             logger.info("the editor did not open %s: %s", uri, error or "no answer")
-            return
+            answer = {"success": False}
         if isinstance(answer, dict) and answer.get("success") is False:
-            self._session.show(types.MessageType.Warning, f"The editor did not open {uri}")
+            self._session.show(types.MessageType.Warning, f"The editor did not open it by itself. {told}")
 
     def _write(self, name: str, text: str) -> Path:
         if self._folder is None:

@@ -54,6 +54,8 @@ async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_c
         "tests": list(request.tests),
         "watch": list(request.watch),
         "fail_fast": request.fail_fast,
+        "first": list(request.first),
+        "test_limit_s": request.test_limit_s or _test_limit_s(request.timeout_s),
     }
     (folder / "config.json").write_text(json.dumps(config))
     arguments = [argument.replace("{folder}", str(folder)) for argument in what.arguments]
@@ -80,6 +82,11 @@ async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_c
     if digests != {name: _digest(folder / name) for name in digests}:
         records.marker = None
     return suite_report(what.runner, records, result, fail_fast=request.fail_fast)
+
+
+def _test_limit_s(timeout_s: float) -> float:
+    """One test may take a sixth of the whole run, and of a short run most of it."""
+    return max(timeout_s / 6, min(20.0, timeout_s * 0.7))
 
 
 def _plugins(interpreter: Interpreter) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent_lsp.domain.errors import CandidateError, ConfigError
 from agent_lsp.domain.ports import Candidate, Command
+from agent_lsp.workspace.runners.environments import environments
 
 _MARK = "agent-lsp-interpreter:"
 _QUESTION = f"""
@@ -118,6 +119,7 @@ async def _places(candidate: Candidate, setting: str | None) -> list[Interpreter
         await _environment(candidate, name, f"the workspace's {name}")
         for name in dict.fromkeys([".venv", "venv", *await _hints(candidate)])
     ]
+    places += [Interpreter(*row) for row in await environments(candidate, os.environ)]
     if active := os.environ.get("VIRTUAL_ENV"):
         places.append(Interpreter(f"{active}/bin/python", "VIRTUAL_ENV"))
     places += [Interpreter("python3", "PATH"), Interpreter("python", "PATH")]

@@ -23,6 +23,16 @@ class PytestRunner:
     def name(self) -> str:
         return f"pytest {self._interpreter.pytest}".strip()
 
+    @property
+    def interpreter(self) -> Interpreter:
+        """The Python that the tests run under."""
+        return self._interpreter
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the settings add to the command."""
+        return self._arguments
+
     def describe(self) -> str:
         """A line for doctor."""
         return f"pytest with {self._interpreter.describe()}"

@@ -181,7 +181,8 @@ def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
     if marker is None:
         if result.timed_out:
             return f"the tests did not end within {result.duration_s:.0f} s{where or ' (no test was running)'}"
-        return f"the test process {_how(result.exit_status)}{where} before its report was complete"
+        why = f": {_complaint(result.output)}" if not records.cases and result.output.strip() else ""
+        return f"the test process {_how(result.exit_status)}{where} before its report was complete{why}"
     if marker["exit_status"] in (3, 4) and not records.cases:
         return f"the test framework gave up before any test ran: {_complaint(result.output)}"
     told = (marker["collected"], marker["ended"])

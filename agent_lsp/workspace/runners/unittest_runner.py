@@ -20,6 +20,16 @@ class UnittestRunner:
     def name(self) -> str:
         return f"unittest of Python {self._interpreter.python}".strip()
 
+    @property
+    def interpreter(self) -> Interpreter:
+        """The Python that the tests run under."""
+        return self._interpreter
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the settings add to the command."""
+        return self._patterns
+
     def describe(self) -> str:
         """A line for doctor."""
         return f"unittest with {self._interpreter.describe()}"

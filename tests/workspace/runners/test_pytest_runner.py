@@ -111,22 +111,36 @@ async def test_a_file_that_cannot_be_collected_does_not_stop_the_others(run_pyte
     assert report.cases["test_b.py::test_b"].outcome is Outcome.PASSED
 
 
+STUBBORN = """import contextlib, time
+    while True:
+        with contextlib.suppress(BaseException): time.sleep(9)"""
+
+
 @pytest.mark.parametrize(
     ("body", "trouble"),
     [
         ("import os; os._exit(0)", "ended by itself with status 0 during test_a.py::test_b"),
         ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV during test_a.py::test_b"),
         ("import pytest; pytest.exit('enough')", "only 1 of 3 tests ran"),
-        ("while True: pass", "did not end within"),
+        (STUBBORN, "did not end within"),
     ],
 )
 async def test_a_run_that_ends_early_is_not_finished_and_says_how(run_pytest: Run, body: str, trouble: str) -> None:
     tests = f"def test_a(): pass\ndef test_b():\n    {body}\ndef test_c(): pass\n"
-    report = await run_pytest({"test_a.py": tests}, timeout_s=8.0 if "while" in body else 60.0)
+    report = await run_pytest({"test_a.py": tests}, timeout_s=4.0 if "while" in body else 60.0)
     assert not report.finished
     assert trouble in report.trouble
     assert report.cases["test_a.py::test_a"].outcome is Outcome.PASSED
     assert report.timed_out == ("while" in body)
+
+
+async def test_a_test_that_hangs_is_stopped_and_the_others_run(run_pytest: Run) -> None:
+    tests = "import time\ndef test_a(): time.sleep(60)\ndef test_b():\n    while True: pass\ndef test_c(): pass\n"
+    report = await run_pytest({"test_a.py": tests}, test_limit_s=1.0)
+    assert report.finished
+    outcomes = [report.cases[f"test_a.py::test_{name}"].outcome for name in "abc"]
+    assert outcomes == [Outcome.FAILED, Outcome.FAILED, Outcome.PASSED]
+    assert "did not end within 1 s" in report.cases["test_a.py::test_b"].message
 
 
 async def test_a_report_that_the_tests_changed_is_not_believed(run_pytest: Run) -> None:

@@ -25,6 +25,9 @@ from agent_lsp_lines import HIT, instrument  # type: ignore[import-not-found]
 TEXT_LIMIT = 6000
 """Characters of one failure's text that are kept: its head and, mostly, its tail."""
 
+_ENDS = re.compile(r"::|\[|/")
+"""Where a part of a test id ends: its folders, file, classes and function can be asked for."""
+
 _IMPORTS = rb"^[ \t]*(?:from|import)\b[^\n(]*(?:\([^)]*)?\b%b\b"
 
 
@@ -55,8 +58,12 @@ class Recorder:
     def __init__(self, config: dict[str, Any]) -> None:
         self.root: str = os.path.realpath(config["root"])
         self.tests: list[str] = config["tests"]
-        self._exact = set(self.tests)
+        self._asked: dict[str, list[str]] = {}
+        for want in self.tests:
+            self._asked.setdefault("" if want.rstrip("/") == "." else want.rstrip("/"), []).append(want)
         self.fail_fast: bool = config["fail_fast"]
+        self.first: list[str] = config.get("first", [])
+        self.test_limit_s: float = config.get("test_limit_s", 0.0)
         self.report = Report(config["report"])
         self.touched = Touched(self.root)
         self.tracer = Tracer(self.root, config["watch"], self.report)
@@ -78,9 +85,12 @@ class Recorder:
 
     def wanted(self, case_id: str) -> list[str]:
         """Which of the asked ids and paths a test answers to."""
-        if case_id in self._exact:
-            return [case_id]
-        return [want for want in self.tests if answers(case_id, want)]
+        found = list(self._asked.get("", ()))
+        if self._asked:
+            ends = [mark.start() for mark in _ENDS.finditer(case_id)]
+            for end in (*ends, len(case_id)):
+                found += self._asked.get(case_id[:end], ())
+        return found
 
     def collect(self, ids: list[str]) -> None:
         """Tells the tests that will run, and what was asked for and is not among them."""
@@ -127,8 +137,11 @@ class Recorder:
 
     def _mentions(self, file: str, words: set[bytes]) -> bool:
         if file not in self._texts:
-            with open(os.path.join(self.root, file), "rb") as stream:
-                self._texts[file] = stream.read()
+            try:
+                with open(os.path.join(self.root, file), "rb") as stream:
+                    self._texts[file] = stream.read()
+            except OSError:  # a module out of a zip file, or one whose file is gone by now
+                self._texts[file] = b""
         text = self._texts[file]
         return any(re.search(_IMPORTS % re.escape(word), text, re.MULTILINE) for word in words if word in text)
 

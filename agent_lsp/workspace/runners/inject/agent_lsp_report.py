@@ -5,6 +5,8 @@ Needs pytest 6 or newer, on Python 3.8 or newer.
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 import pytest
@@ -25,13 +27,21 @@ _OFF: dict[str, Any] = {
     "failedfirst": False,
     "newfirst": False,
     "stepwise": False,
+    "looponfail": False,
+    "randomly_reorganize": False,
+    "randomly_seed": 1,
     "usepdb": False,
     "trace": False,
     "xmlpath": None,
     "htmlpath": None,
     "continue_on_collection_errors": True,
 }
-"""Options of the project that would hide tests, stop early, leave this process or write reports into the workspace."""
+"""Options of the project that would hide tests, stop early, leave this process, shuffle the tests anew in each run or
+write reports into the workspace."""
+
+_SHORTEST_LIMIT_S = 10.0
+_AGAIN_S = 5.0
+"""A test that goes on after it was stopped is stopped again after this time."""
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -67,6 +77,8 @@ def case_id(item: Any) -> str:
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     if RECORDER.tests:
         items[:] = [item for item in items if RECORDER.wanted(case_id(item))]
+    elif RECORDER.first:
+        items.sort(key=lambda item: case_id(item).partition("::")[0] not in RECORDER.first)
 
 
 def pytest_deselected(items: list[Any]) -> None:
@@ -92,7 +104,10 @@ def pytest_runtest_protocol(item: Any) -> Any:
     name = case_id(item)
     _PHASES.clear()
     RECORDER.begin(name)
+    armed = _arm()
     outcome = yield
+    if armed:
+        _disarm()
     if outcome.excinfo is not None:
         return
     phases = [report for report in _PHASES if report.outcome != "rerun"]
@@ -108,6 +123,30 @@ def pytest_runtest_protocol(item: Any) -> Any:
         seconds=sum(getattr(report, "duration", 0.0) for report in phases),
         phases={report.when: report.outcome for report in phases},
     )
+
+
+def _arm() -> bool:
+    """Sets the clock for one test, unless the alarm is somebody else's."""
+    limit_s = RECORDER.test_limit_s
+    if not limit_s or threading.current_thread() is not threading.main_thread():
+        return False
+    if signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, None):
+        return False
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
+    return True
+
+
+def _disarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _too_long(_number: int, _frame: Any) -> None:
+    """Fails the test that runs; the next ones get less time, since they may well hang for the same reason."""
+    limit_s = RECORDER.test_limit_s
+    RECORDER.test_limit_s = min(limit_s, max(_SHORTEST_LIMIT_S, limit_s / 2))
+    pytest.fail(f"The test did not end within {limit_s:.0f} s and was stopped.")
 
 
 def pytest_runtest_logreport(report: Any) -> None:

@@ -5,14 +5,16 @@ see nothing of it. Only this file writes the report's end marker, after the test
 """
 
 # Strings for paths: pathlib is not to be loaded into the process of the tests before they load it.
-# ruff: noqa: PTH109, PTH123
+# ruff: noqa: PTH109, PTH118, PTH123
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import runpy
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -21,14 +23,12 @@ def main() -> None:
         config = json.load(stream)
     from agent_lsp_record import Recorder  # type: ignore[import-not-found]
 
+    # The tracer stands before the framework is imported: what is to be judged may be a part of it, or used by it.
     recorder = Recorder(config)
-    if config["framework"] == "pytest":
-        import agent_lsp_report as plugin  # type: ignore[import-not-found]
-    else:
-        import agent_lsp_unittest as plugin  # type: ignore[import-not-found]
-    plugin.RECORDER = recorder
-    sys.path[0] = os.getcwd()
+    folder, sys.path[0] = sys.path[0], os.getcwd()
     recorder.start()
+    plugin = _plugin("agent_lsp_report" if config["framework"] == "pytest" else "agent_lsp_unittest", folder)
+    plugin.RECORDER = recorder
     status = 1
     try:
         if config["framework"] == "pytest":
@@ -40,6 +40,15 @@ def main() -> None:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     recorder.finish(status)
     sys.exit(status)
+
+
+def _plugin(name: str, folder: str) -> Any:
+    """A module of ours, loaded by its place: the workspace's own modules come first for everything that it imports."""
+    spec: Any = importlib.util.spec_from_file_location(name, os.path.join(folder, name + ".py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 if __name__ == "__main__":

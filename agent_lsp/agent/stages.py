@@ -1,0 +1,392 @@
+"""Owns the stages of a verdict: parse, what the project's own checkers newly find, affected tests, the whole suite."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agent_lsp.agent.checks import Checks
+from agent_lsp.agent.goal_tests import find_goals
+from agent_lsp.agent.validation import Gate, OnProgress
+from agent_lsp.domain.changes import FileEdit
+from agent_lsp.domain.checker_output import NewFindings
+from agent_lsp.domain.goal_names import selection_of
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.impact import Selection, SuiteFacts, guessed_whole_s, select
+from agent_lsp.domain.imports import is_test_file
+from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, Trees
+from agent_lsp.domain.staging import Settled, ran_out_of_time, settle, syntax_troubles, told_also
+from agent_lsp.domain.suite_ports import Imports, SuiteMemory
+from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
+
+logger = logging.getLogger(__name__)
+
+_FEW_TEST_FILES: Final = 40
+"""So many test files are run as a whole without a look at who imports what."""
+
+_NEARLY_ALL: Final = 0.7
+_OVERRUN: Final = 1.5
+_WORTH_WAITING: Final = 0.4
+"""When the time is over and this share of the tests has ended, the rest is waited for as long again."""
+
+_START_UP_S: Final = 30.0
+"""What importing the code under test may take before its first test, on top of the budget."""
+
+_SHRINK: Final = 5.0
+_ATTEMPTS: Final = 3
+_PENDING_KEPT: Final = 8
+_CHECKS_WAIT_S: Final = 2.0
+"""How long a verdict waits for the checkers once its tests are over; half the time of the tests if that is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """The settings of the stages.
+
+    A suite that is known, or guessed, to take longer than `staged_over_s` is served by its affected tests first, as
+    many as fit into `budget_s`. `timeout_s` bounds each run. `findings` is `tell`, `block` or `off`.
+    """
+
+    impact: bool = True
+    staged_over_s: float = 60.0
+    budget_s: float = 120.0
+    timeout_s: float = 600.0
+    findings: str = "tell"
+
+    @property
+    def first_s(self) -> float:
+        """The budget, within what one run may take."""
+        return min(self.budget_s, self.timeout_s / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class StagePorts:
+    """The world as the stages need it."""
+
+    trees: Trees
+    pool: CandidatePool
+    finder: RunnerFinder
+    imports: Imports
+    memory: SuiteMemory
+    options: Callable[[], StageOptions]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    base_tree: str
+    edits: tuple[FileEdit, ...]
+    goal_tests: tuple[CaseId, ...]
+    tell: OnProgress | None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(sorted({path for edit in self.edits for path in (edit.path, edit.base_path)}))
+
+    def told(self, text: str) -> None:
+        if self.tell is not None:
+            self.tell(text, None)
+
+
+@dataclass(slots=True)
+class _Speaker:
+    """Passes progress on until nobody should hear of this work any more."""
+
+    to: OnProgress | None
+    share: float = 0.0
+
+    def __call__(self, text: str, share: float | None) -> None:
+        self.share = share or 0.0
+        if self.to is not None:
+            self.to(text, share)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A whole run that could follow, or already runs."""
+
+    job: _Job
+    first: Evidence
+    task: "asyncio.Task[Evidence] | None" = None
+    followed: bool = False
+
+
+class StagedGate:
+    """A Validator in front of the gate. Small suites are run whole at once; of large ones the affected tests first.
+
+    `follow` then runs the whole suite of a change that was judged by a selection.
+    """
+
+    def __init__(self, gate: Gate, ports: StagePorts) -> None:
+        self._gate, self._ports = gate, ports
+        self._checks = Checks(ports.trees, ports.pool, ports.finder)
+        self._pending: dict[str, _Pending] = {}
+
+    async def validate(
+        self,
+        base_tree: str,
+        edits: tuple[FileEdit, ...],
+        *,
+        goal_tests: tuple[CaseId, ...] = (),
+        scope: tuple[str, ...] = (),
+        on_progress: OnProgress | None = None,
+    ) -> Evidence:
+        """See Judge. What is proposed waits for the affected tests only, where the suite is large."""
+        job = _Job(base_tree, edits, goal_tests, on_progress)
+        self._drop_unfollowed()
+        if (broken := await self._unparsable(job)) is not None:
+            return broken
+        options = self._ports.options()
+        checks = self._checks.begin(base_tree, edits) if options.findings != "off" else None
+        try:
+            if scope or not options.impact:
+                evidence = await self._gate.validate(
+                    base_tree, edits, goal_tests=goal_tests, scope=scope, on_progress=on_progress
+                )
+            else:
+                evidence = await self._in_stages(job, options)
+            if checks is not None:
+                await asyncio.wait({checks}, timeout=max(_CHECKS_WAIT_S, 0.5 * evidence.verdict.duration_s))
+                if checks.done():
+                    evidence = _with_findings(evidence, checks.result(), options)
+        finally:
+            if checks is not None:
+                checks.cancel()
+                await asyncio.gather(checks, return_exceptions=True)
+        if (pending := self._pending.get(evidence.verdict.candidate)) is not None:
+            pending.first = evidence
+        return evidence
+
+    async def run_once(
+        self,
+        candidate: Candidate,
+        tests: Sequence[str] = (),
+        watch: Sequence[str] = (),
+        **limits: Any,
+    ) -> SuiteReport:
+        """See Gate.run_once."""
+        return await self._gate.run_once(candidate, tests, watch, **limits)
+
+    def follow(self, evidence: Evidence) -> "asyncio.Task[Settled] | None":
+        """Runs the whole suite for a verdict that rests on a selection; None where there is nothing to follow."""
+        pending = self._pending.get(evidence.verdict.candidate)
+        if pending is None or evidence.verdict.selection != "impacted":
+            return None
+        pending.followed = True
+        return asyncio.get_running_loop().create_task(self._followed(pending))
+
+    async def close(self) -> None:
+        """Ends whole runs that nobody waits for."""
+        tasks = [pending.task for pending in self._pending.values() if pending.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- parse -------------------------------------------------------------------------------------------------
+
+    async def _unparsable(self, job: _Job) -> Evidence | None:
+        troubles = await asyncio.to_thread(syntax_troubles, job.edits)
+        if not troubles:
+            return None
+        tree = await self._ports.trees.write(job.base_tree, job.edits)
+        candidate = await self._ports.pool.open(tree)
+        try:
+            troubles = await self._checks.confirmed(candidate, troubles)
+        finally:
+            await candidate.close()
+        if not troubles:
+            return None
+        witness = await self._ports.trees.hashes(job.base_tree, job.paths)
+        reasons = tuple(trouble.sentence() for trouble in troubles)
+        return Evidence(Verdict(Decision.UNDECIDED, reasons, candidate=tree), witness=dict(witness))
+
+    # --- tests -------------------------------------------------------------------------------------------------
+
+    async def _in_stages(self, job: _Job, options: StageOptions) -> Evidence:
+        facts = await self._ports.memory.facts()
+        if await self._is_large(job, facts, options):
+            selection = await self._selection(job, facts, options.first_s)
+            if selection is not None:
+                return await self._selected(job, selection, facts, options, None)
+        speaker = _Speaker(job.tell)
+        whole = asyncio.get_running_loop().create_task(self._whole(replace(job, tell=speaker)))
+        try:
+            await asyncio.wait({whole}, timeout=options.staged_over_s)
+            if whole.done() and not ran_out_of_time(whole.result()):
+                return whole.result()
+            selection = await self._selection(job, facts, options.first_s)
+            if selection is None:
+                return await whole
+            speaker.to = None
+            running = None if whole.done() else whole
+            evidence = await self._selected(job, selection, facts, options, running)
+        except BaseException:
+            await _ended(whole)
+            raise
+        if not self._is_kept(whole):
+            await _ended(whole)
+        return evidence
+
+    async def _is_large(self, job: _Job, facts: SuiteFacts, options: StageOptions) -> bool:
+        if facts.whole_s is not None:
+            return facts.whole_s > options.staged_over_s
+        paths = await self._ports.trees.paths(job.base_tree)
+        if sum(map(is_test_file, paths)) <= _FEW_TEST_FILES:
+            return False
+        graph = await self._graph(job)
+        return graph is not None and guessed_whole_s(graph, facts) > options.staged_over_s
+
+    async def _graph(self, job: _Job) -> Any:
+        tree = await self._ports.trees.write(job.base_tree, job.edits)
+        return await self._ports.imports.graph(job.base_tree, tree)
+
+    async def _selection(self, job: _Job, facts: SuiteFacts, budget_s: float) -> Selection | None:
+        """What is worth running first; None where that is (nearly) everything, or cannot be told."""
+        job.told("Looking for the tests that the change can affect")
+        graph = await self._graph(job)
+        named = await find_goals(self._ports.trees, job.base_tree, job.goal_tests, (), [e.path for e in job.edits])
+        goals = tuple(dict.fromkeys(map(selection_of, named)))
+        if graph is None:
+            logger.warning("the workspace has too many files to see in time who imports what; all tests are run")
+            return None
+        chosen = await asyncio.to_thread(select, job.edits, graph, facts, goals, budget_s)
+        nearly_all = chosen.whole or chosen.share >= _NEARLY_ALL
+        return None if nearly_all or not chosen.tests else chosen
+
+    async def _selected(
+        self,
+        job: _Job,
+        selection: Selection,
+        facts: SuiteFacts,
+        options: StageOptions,
+        whole: "asyncio.Task[Evidence] | None",
+    ) -> Evidence:
+        """The verdict of the selected tests, or of the whole suite should it end first."""
+        evidence: Evidence | None = None
+        budget_s = options.first_s
+        for attempt in range(_ATTEMPTS):
+            last = attempt == _ATTEMPTS - 1
+            job.told(f"Running {len(selection.tests)} tests and test files that the change is most likely to affect")
+            limit_s = None if last else _START_UP_S + _OVERRUN * budget_s
+            evidence = await self._first_of(job, selection, whole, limit_s)
+            if evidence is not None and (last or not ran_out_of_time(evidence)):
+                break
+            budget_s = budget_s if attempt == 0 else budget_s / _SHRINK  # what was seen makes a better guess first
+            selection = await self._selection(job, await self._ports.memory.facts(), budget_s) or selection
+        assert evidence is not None, "the last attempt has no limit"
+        if evidence.verdict.selection == "full":
+            return evidence
+        return self._with_rest(job, evidence, selection, facts, options, whole)
+
+    async def _first_of(
+        self, job: _Job, selection: Selection, whole: "asyncio.Task[Evidence] | None", limit_s: float | None
+    ) -> Evidence | None:
+        """Whichever ends first; None if neither did in time."""
+        speaker = _Speaker(job.tell)
+        some = asyncio.get_running_loop().create_task(
+            self._gate.validate(
+                job.base_tree, job.edits, goal_tests=job.goal_tests, scope=selection.tests, on_progress=speaker
+            )
+        )
+        try:
+            both = {some} if whole is None or whole.done() else {some, whole}
+            done, _ = await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done and speaker.share >= _WORTH_WAITING:
+                await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if not some.done() and whole is not None and whole.done() and ran_out_of_time(whole.result()):
+                await asyncio.wait({some}, timeout=limit_s)
+            if some.done():
+                return some.result()
+            return whole.result() if whole is not None and whole.done() else None
+        finally:
+            await _ended(some)
+
+    def _with_rest(
+        self,
+        job: _Job,
+        evidence: Evidence,
+        selection: Selection,
+        facts: SuiteFacts,
+        options: StageOptions,
+        whole: "asyncio.Task[Evidence] | None",
+    ) -> Evidence:
+        """Says what was left out, and what becomes of it."""
+        decision = evidence.verdict.decision
+        told = list(selection.sentences())
+        evidence = _without_noise(evidence, job.goal_tests)
+        worthwhile = decision.acceptable or decision is Decision.UNDECIDED
+        hopeless = facts.unended and (facts.whole_s or 0.0) >= 0.9 * options.timeout_s
+        if worthwhile and hopeless:
+            limit = f"{options.timeout_s:.0f} s (tests.timeout_s)"
+            told.append(f"The whole suite is not run, since it does not end within {limit}.")
+        elif worthwhile:
+            told.append("The whole suite runs in the background once this is proposed, and has the last word.")
+        evidence = told_also(evidence, told)
+        if worthwhile and not hopeless:
+            self._keep(_Pending(job, evidence, whole))
+        return evidence
+
+    # --- the whole suite ---------------------------------------------------------------------------------------
+
+    async def _whole(self, job: _Job) -> Evidence:
+        return await self._gate.validate(job.base_tree, job.edits, goal_tests=job.goal_tests, on_progress=job.tell)
+
+    async def _followed(self, pending: _Pending) -> Settled:
+        job = replace(pending.job, tell=None)
+        task = pending.task or asyncio.get_running_loop().create_task(self._whole(job))
+        pending.task = task
+        try:
+            settled = settle(pending.first, await asyncio.shield(task))
+        finally:
+            if task.done():
+                self._pending.pop(pending.first.verdict.candidate, None)
+            else:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if settled.audited:
+            await self._ports.memory.audit(job.paths, settled.missed)
+        return settled
+
+    def _keep(self, pending: _Pending) -> None:
+        key = pending.first.verdict.candidate
+        for other in [name for name in self._pending if name == key] + list(self._pending)[:-_PENDING_KEPT]:
+            old = self._pending.pop(other)
+            if old.task is not None and old.task is not pending.task:
+                old.task.cancel()
+        self._pending[key] = pending
+
+    def _drop_unfollowed(self) -> None:
+        """Whole runs that began on their own and whose change was not proposed."""
+        for pending in self._pending.values():
+            if pending.task is not None and not pending.followed:
+                pending.task.cancel()
+                pending.task = None
+
+    def _is_kept(self, task: "asyncio.Task[Evidence]") -> bool:
+        return any(pending.task is task for pending in self._pending.values())
+
+
+def _without_noise(evidence: Evidence, goals: Sequence[CaseId]) -> Evidence:
+    """Files that were selected and hold no test that runs are nobody's concern; missing goal tests are."""
+    verdict, after = evidence.verdict, evidence.after
+    missing = [goal for goal in goals if after is not None and goal in after.not_found]
+    reasons = [reason for reason in verdict.reasons if not reason.startswith("Not found: ")]
+    reasons += [f"Not found: {', '.join(missing)}."] if missing else []
+    return replace(evidence, verdict=replace(verdict, reasons=tuple(reasons)))
+
+
+def _with_findings(evidence: Evidence, found: NewFindings, options: StageOptions) -> Evidence:
+    """New findings are told; they stop a change only where the settings say so."""
+    evidence = told_also(evidence, found.sentences())
+    verdict = evidence.verdict
+    if options.findings == "block" and found.rows and verdict.decision.acceptable:
+        reason = "The project's own checkers find new faults, and tests.new_findings is `block`."
+        reasons = (reason, *verdict.reasons)
+        evidence = replace(evidence, verdict=replace(verdict, decision=Decision.UNDECIDED, reasons=reasons))
+    return evidence
+
+
+async def _ended(task: "asyncio.Task[Evidence]") -> None:
+    """Cancels it and waits until nothing of it runs."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

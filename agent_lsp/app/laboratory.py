@@ -1,0 +1,59 @@
+"""Owns the building of what tests a change: copies of the workspace, the gate and its stages, what they remember."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent_lsp.agent.stages import StagedGate, StageOptions, StagePorts
+from agent_lsp.agent.validation import Gate, GateOptions
+from agent_lsp.app.configuration import Configuration
+from agent_lsp.domain.ports import SandboxKind
+from agent_lsp.storage.baselines import StoredBaselines
+from agent_lsp.storage.suite_memory import StoredSuiteMemory
+from agent_lsp.workspace.fingerprint import Fingerprints
+from agent_lsp.workspace.import_graph import StoredImports
+from agent_lsp.workspace.layout import cache_dir
+from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
+from agent_lsp.workspace.snapshot import GitTrees
+
+_BYTES_PER_MB: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Laboratory:
+    """Where copies of the workspace are made and tested."""
+
+    trees: GitTrees
+    pool: Pool
+    gate: StagedGate
+    imports: StoredImports
+
+
+def memory_of(root: Path) -> StoredSuiteMemory:
+    """What runs showed of a workspace's tests."""
+    return StoredSuiteMemory(cache_dir(root) / "suite.json.z")
+
+
+def laboratory(root: Path, configuration: Configuration) -> Laboratory:
+    """Builds it; nothing is made on the disk yet."""
+    settings, cache = configuration.settings, cache_dir(root)
+    trees = GitTrees(root, cache)
+    kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
+    pool = Pool(root, cache, trees, kind, network=settings.sandbox.network)
+    memory = memory_of(root)
+    baselines = StoredBaselines(cache / "baselines", int(settings.tests.baselines_mb * _BYTES_PER_MB))
+    prints = Fingerprints(root.resolve(), os.environ, extra=f"network={settings.sandbox.network}")
+    finder = RememberingFinder(configuration.finder, Remembering(root, trees, baselines, memory, prints))
+    gate = Gate(trees, pool, finder, GateOptions(settings.tests.timeout_s))
+
+    def options() -> StageOptions:
+        now = configuration.settings.tests
+        python = now.runner in ("auto", "pytest", "unittest") and not (now.runner == "auto" and now.command)
+        selective = now.impact and python
+        return StageOptions(selective, now.staged_over_s, now.staged_budget_s, now.timeout_s, now.new_findings)
+
+    imports = StoredImports(trees, cache / "imports.json.z")
+    gate_in_stages = StagedGate(gate, StagePorts(trees, pool, finder, imports, memory, options))
+    return Laboratory(trees, pool, gate_in_stages, imports)

@@ -1,0 +1,103 @@
+"""Owns the rules between the stages of a verdict: what ends it at once, what a later stage makes of an earlier."""
+
+import ast
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from agent_lsp.domain.changes import FileEdit, FileMode
+from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SyntaxTrouble:
+    """A changed file that cannot be compiled; `line` is one-based."""
+
+    path: str
+    line: int
+    text: str
+
+    def sentence(self) -> str:
+        """The reason of a verdict."""
+        return f"{self.path}:{self.line} cannot be compiled: {self.text}. Nothing was run."
+
+
+def syntax_troubles(edits: Iterable[FileEdit]) -> tuple[SyntaxTrouble, ...]:
+    """Python files that the change leaves broken and did not find broken.
+
+    Judged by the Python that this runs on: the workspace's own may know newer syntax and has the last word.
+    """
+    found = []
+    for edit in edits:
+        if edit.after is None or not edit.path.endswith(".py") or edit.after.mode is FileMode.SYMLINK:
+            continue
+        trouble = _trouble(edit.path, edit.after.content)
+        if trouble is not None and (edit.before is None or _trouble(edit.path, edit.before.content) is None):
+            found.append(trouble)
+    return tuple(found)
+
+
+def told_also(evidence: Evidence, sentences: Sequence[str]) -> Evidence:
+    """The evidence with further reasons, each once."""
+    verdict = evidence.verdict
+    reasons = tuple(dict.fromkeys([*verdict.reasons, *sentences]))
+    return replace(evidence, verdict=replace(verdict, reasons=reasons))
+
+
+def ran_out_of_time(evidence: Evidence) -> bool:
+    """Whether the tests could not tell because their time was over, on both sides."""
+    reports = (evidence.before, evidence.after)
+    return all(report is not None and report.timed_out for report in reports)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the whole suite made of an earlier verdict. `withdrawn`: it was acceptable and is no more."""
+
+    evidence: Evidence
+    withdrawn: bool = False
+    missed: tuple[CaseId, ...] = ()
+    audited: bool = False
+
+
+def settle(first: Evidence, whole: Evidence) -> Settled:
+    """The whole suite has the last word, unless it came to none."""
+    earlier, later = first.verdict, whole.verdict
+    if not _ended(whole.before) or not (_ended(whole.after) or later.decision is Decision.REGRESSED):
+        why = whole.after.trouble if whole.after is not None else " ".join(later.reasons)
+        told = f"The whole suite came to no end, so only the tests that were selected speak: {why}."
+        return Settled(told_also(first, [told]))
+    seen = first.after.cases.keys() if first.after is not None else frozenset()
+    missed = tuple(case for case in later.broken if case not in seen)
+    withdrawn = earlier.decision.acceptable and not later.decision.acceptable
+    reasons = list(later.reasons)
+    if withdrawn:
+        reasons.insert(0, _withdrawal(earlier, later, missed))
+    elif earlier.decision is not later.decision:
+        reasons.append(f"The selected tests alone had made it {earlier.decision.value}.")
+    verdict = replace(later, reasons=tuple(reasons))
+    return Settled(replace(whole, verdict=verdict), withdrawn, missed, audited=True)
+
+
+def _withdrawal(earlier: Verdict, later: Verdict, missed: Collection[CaseId]) -> str:
+    named = ", ".join(sorted(missed)[:5])
+    more = f" and {len(missed) - 5} more" if len(missed) > 5 else ""
+    what = f": {named}{more} had not been selected" if missed else ""
+    was, now = earlier.decision.value, later.decision.value
+    return f"The earlier verdict `{was}` is withdrawn, the whole suite makes it `{now}`{what}."
+
+
+def _ended(report: SuiteReport | None) -> bool:
+    return report is not None and report.finished
+
+
+def _trouble(path: str, content: bytes) -> SyntaxTrouble | None:
+    try:
+        ast.parse(content, path)
+    except SyntaxError as error:
+        return SyntaxTrouble(path, error.lineno or 1, error.msg or "invalid syntax")
+    except ValueError as error:
+        return SyntaxTrouble(path, 1, str(error))
+    except (RecursionError, MemoryError):
+        return None
+    return None

@@ -1,0 +1,154 @@
+"""Owns asking the runners of several projects in a workspace: those that a change can affect, merged honestly."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent_lsp.domain.comparison import within
+from agent_lsp.domain.errors import AgentLspError, RunnerUnavailableError
+from agent_lsp.domain.ports import Candidate, SuiteRequest, SuiteRunner
+from agent_lsp.domain.verdict import SuiteReport
+from agent_lsp.workspace.runners.affected import affected, owners
+from agent_lsp.workspace.runners.injected import OnCase
+from agent_lsp.workspace.runners.projects import Project
+
+Learn = Callable[[SuiteRequest, SuiteReport], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One project with its runner, or with why it has none."""
+
+    project: Project
+    runner: SuiteRunner | None
+    trouble: AgentLspError | None = None
+
+
+class SeveralRunners:
+    """Runs one project after the other within the time for all of them.
+
+    A project that the change concerns by its own code must be able to run; one that is asked only to be sure is passed
+    over where its tools are missing, unless nothing else ran.
+    """
+
+    remembers = True
+    """What a report holds depends on the changed files, so it is not for others to keep."""
+
+    def __init__(self, parts: Sequence[Part], learn: Learn | None = None) -> None:
+        self.parts, self._learn = tuple(parts), learn
+
+    @property
+    def name(self) -> str:
+        return " and ".join(part.runner.name for part in self.parts if part.runner is not None)
+
+    def wrapped(self, wrap: Callable[[SuiteRunner], SuiteRunner], learn: Learn) -> "SeveralRunners":
+        """The same with every runner wrapped; `learn` takes what the projects showed together."""
+        parts = [replace(part, runner=wrap(part.runner) if part.runner else None) for part in self.parts]
+        return SeveralRunners(parts, learn)
+
+    def program(self, candidate: Candidate) -> str | None:
+        """The Python of the first project that has an environment of its own."""
+        for part in self.parts:
+            runner: Any = part.runner
+            found: str | None = getattr(runner, "program", lambda _: None)(candidate)
+            if found is not None:
+                return found
+        return None
+
+    async def run(self, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None = None) -> SuiteReport:
+        """See SuiteRunner."""
+        asked = self._asked(request)
+        reports: list[SuiteReport] = []
+        missing: list[AgentLspError] = []
+        deadline_s = time.monotonic() + request.timeout_s
+        for number, (part, own, surely) in enumerate(asked):
+            left_s = max(1.0, deadline_s - time.monotonic()) if number else request.timeout_s
+            try:
+                reports.append(await _run(part, candidate, replace(own, timeout_s=left_s), _shifted(on_case, reports)))
+            except RunnerUnavailableError as error:
+                if surely:
+                    raise
+                missing.append(error)
+        if not reports:
+            raise missing[0] if missing else _nobody(request)
+        report = reports[0] if len(reports) == 1 else merged(reports)
+        report = replace(report, not_found=_unanswered(request, report))
+        if self._learn is not None:
+            everything = len(reports) == len(self.parts)
+            places = tuple(part.project.folder for part, _, _ in asked)
+            learned = request if everything or request.tests else replace(request, tests=places)
+            await self._learn(learned, report)
+        return report
+
+    def _asked(self, request: SuiteRequest) -> list[tuple[Part, SuiteRequest, bool]]:
+        """The parts to run, with what each is asked, and whether it must be able to run."""
+        projects = [part.project for part in self.parts]
+        if not request.tests:
+            chosen = affected(projects, request.changed)
+            return [(self.parts[at], request, surely) for at, surely in sorted(chosen.items())]
+        tests: dict[int, list[str]] = {}
+        for test in request.tests:
+            for at in owners(projects, test.partition("::")[0]):
+                tests.setdefault(at, []).append(test)
+        return [(self.parts[at], replace(request, tests=tuple(own)), True) for at, own in sorted(tests.items())]
+
+
+def merged(reports: Sequence[SuiteReport]) -> SuiteReport:
+    """Several runs as one: it is whole only if each of them is."""
+    rows = [report.trouble for report in reports if report.trouble and not report.finished]
+    return SuiteReport(
+        runner=" and ".join(report.runner for report in reports),
+        cases={name: case for report in reports for name, case in report.cases.items()},
+        collected=sum(report.collected for report in reports),
+        collection_errors={place: text for report in reports for place, text in report.collection_errors.items()},
+        finished=all(report.finished for report in reports),
+        timed_out=any(report.timed_out for report in reports),
+        trouble="; ".join(rows),
+        exit_status=next((report.exit_status for report in reports if report.exit_status != 0), 0),
+        duration_s=sum(report.duration_s for report in reports),
+        executed=_lines([report.executed for report in reports]),
+        executed_failing=_lines([report.executed_failing for report in reports]),
+        executable={path: rows for report in reports for path, rows in report.executable.items()},
+        loaded=tuple(file for report in reports for file in report.loaded),
+        touched=frozenset().union(*(report.touched for report in reports)),
+        output="\n".join(report.output for report in reports if report.output),
+        not_found=tuple(name for report in reports for name in report.not_found),
+        unmeasured=frozenset().union(*(report.unmeasured for report in reports)),
+        blind="; ".join(dict.fromkeys(report.blind for report in reports if report.blind)),
+    )
+
+
+def _lines(tables: Sequence[Mapping[str, Mapping[int, frozenset[str]]]]) -> dict[str, dict[int, frozenset[str]]]:
+    found: dict[str, dict[int, frozenset[str]]] = {}
+    for table in tables:
+        for path, rows in table.items():
+            lines = found.setdefault(path, {})
+            for line, ids in rows.items():
+                lines[line] = lines.get(line, frozenset()) | ids
+    return found
+
+
+async def _run(part: Part, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None) -> SuiteReport:
+    if part.runner is None:
+        assert part.trouble is not None
+        raise RunnerUnavailableError(part.trouble.message, hint=part.trouble.hint) from part.trouble
+    return await part.runner.run(candidate, request, on_case)
+
+
+def _shifted(on_case: OnCase | None, earlier: Sequence[SuiteReport]) -> OnCase | None:
+    """Counts what earlier runs collected too."""
+    if on_case is None:
+        return None
+    before = sum(report.collected for report in earlier)
+    return lambda case_id, collected: on_case(case_id, collected + before)
+
+
+def _unanswered(request: SuiteRequest, report: SuiteReport) -> tuple[str, ...]:
+    known = [*report.cases, *report.collection_errors]
+    return tuple(test for test in request.tests if not any(within(name, test) or within(test, name) for name in known))
+
+
+def _nobody(request: SuiteRequest) -> RunnerUnavailableError:
+    what = ", ".join(request.tests or request.changed)
+    return RunnerUnavailableError(f"no project of the workspace tests {what}", hint="Set tests.command.")

@@ -1,0 +1,84 @@
+"""Owns the judging of a conversation from between: for clients that are not tests/server/raw_client.py.
+
+    python -m tests.judge.proxy LOG COMMAND …     # stands in for the server COMMAND; LOG gets what is wrong, at the end
+
+Bytes go through as they are; frames are read on the way. Only what the server says wrongly is told.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from tests.judge.judge import Judge
+
+ROOT = Path(__file__).parents[2]
+
+
+def through(log: Path, command: list[str]) -> list[str]:
+    """The command that judges another."""
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {_MAIN}", str(log), *command]
+
+
+async def judged(log: Path) -> list[str]:
+    """What the server said wrongly, once it has left."""
+    async with asyncio.timeout(10):
+        while not log.exists():
+            await asyncio.sleep(0.02)
+    wrong: list[str] = json.loads(log.read_text(encoding="utf-8"))
+    return wrong
+
+
+_MAIN = "from tests.judge.proxy import main; sys.exit(main())"
+
+
+def main() -> int:
+    """Runs the server; its exit status."""
+    log, *command = sys.argv[1:]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    judge, lock = Judge(), threading.Lock()
+
+    def to_server() -> None:
+        assert server.stdin is not None
+        _pump(sys.stdin.buffer, server.stdin, judge.client_says, lock)
+        server.stdin.close()
+
+    threading.Thread(target=to_server, daemon=True).start()
+    _pump(server.stdout, sys.stdout.buffer, judge.server_says, lock)
+    status = server.wait()
+    with lock:
+        wrong = [problem for problem in judge.problems if problem.startswith("server:")]
+    part = Path(log + ".part")
+    part.write_text(json.dumps(wrong), encoding="utf-8")
+    part.rename(log)
+    return status
+
+
+def _pump(source: IO[bytes], sink: IO[bytes], say: Callable[[object], None], lock: threading.Lock) -> None:
+    """Passes frames on, one at a time."""
+    while head := _head(source):
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        body = source.read(length)
+        with lock:
+            say(json.loads(body))
+        try:
+            sink.write(head + body)
+            sink.flush()
+        except OSError:
+            return
+
+
+def _head(source: IO[bytes]) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = source.readline()
+        if not line:
+            return b""
+        head += line
+    return head
