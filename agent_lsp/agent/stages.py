@@ -15,6 +15,7 @@ from agent_lsp.domain.goal_names import selection_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.impact import Selection, SuiteFacts, guessed_whole_s, select
 from agent_lsp.domain.imports import is_test_file
+from agent_lsp.domain.languages import is_code
 from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, Trees
 from agent_lsp.domain.staging import Settled, ran_out_of_time, settle, syntax_troubles, told_also
 from agent_lsp.domain.suite_ports import Imports, SuiteMemory
@@ -242,6 +243,8 @@ class StagedGate:
 
     async def _selection(self, job: _Job, facts: SuiteFacts, budget_s: float) -> Selection | None:
         """What is worth running first; None where that is (nearly) everything, or cannot be told."""
+        if any(is_code(path) and not path.endswith(".py") for path in job.paths):
+            return None  # its tests are those of another runner, whose files no graph of imports holds
         job.told("Looking for the tests that the change can affect")
         graph = await self._graph(job)
         named = await find_goals(self._ports.trees, job.base_tree, job.goal_tests, (), [e.path for e in job.edits])

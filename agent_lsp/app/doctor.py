@@ -21,6 +21,7 @@ from agent_lsp.app.laboratory import memory_of
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.providers.anthropic import DEFAULT_BASE_URL
 from agent_lsp.providers.health import probe as probe_endpoint
+from agent_lsp.workspace import landlock
 from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.probe import probe as probe_sandboxes
@@ -118,9 +119,18 @@ async def _sandboxes(root: Path) -> list[Row]:
     for number, found in enumerate(await probe_sandboxes(cache_dir(root))):
         seen = "works" if found.works else found.reason
         if found.works and found.kind == "clone":
-            seen += "; isolates nothing: used only where no other kind works"
+            seen += f"; {_walls()}; used only where no other kind works"
         rows.append(Row(f"sandbox {found.kind}", found.works, seen, found.advice, needed=number == 2))
     return rows
+
+
+def _walls() -> str:
+    """What keeps the commands of a plain copy in."""
+    version = landlock.abi()
+    if version < 1:
+        return "isolates nothing, for this kernel has no Landlock: tests can read and write what you can"
+    network = "and the network is off" if version >= landlock.NETWORK_ABI else "but the network is open"
+    return f"Landlock {version} keeps commands from files outside, {network}; docs/sandbox.md tells the rest"
 
 
 async def _runners(root: Path, configuration: Configuration) -> list[Row]:

@@ -9,13 +9,16 @@ from agent_lsp.agent.stages import StagedGate, StageOptions, StagePorts
 from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.domain.ports import SandboxKind
+from agent_lsp.settings.model import Settings
 from agent_lsp.storage.baselines import StoredBaselines
 from agent_lsp.storage.suite_memory import StoredSuiteMemory
 from agent_lsp.workspace.fingerprint import Fingerprints
 from agent_lsp.workspace.import_graph import StoredImports
+from agent_lsp.workspace.installed import installed_elsewhere
 from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
+from agent_lsp.workspace.sight import Access
 from agent_lsp.workspace.snapshot import GitTrees
 
 _BYTES_PER_MB: Final = 1_000_000
@@ -31,6 +34,13 @@ class Laboratory:
     imports: StoredImports
 
 
+def _access(root: Path, settings: Settings) -> Access:
+    """The network where it is allowed, and the interpreter that a setting names, wherever it is."""
+    named = settings.tests.interpreter
+    shown = installed_elsewhere(str((root.resolve() / named).parent.parent)) if named else []
+    return Access(settings.sandbox.network, tuple(shown))
+
+
 def memory_of(root: Path) -> StoredSuiteMemory:
     """What runs showed of a workspace's tests."""
     return StoredSuiteMemory(cache_dir(root) / "suite.json.z")
@@ -41,7 +51,7 @@ def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     settings, cache = configuration.settings, cache_dir(root)
     trees = GitTrees(root, cache)
     kind = None if settings.sandbox.kind == "auto" else SandboxKind(settings.sandbox.kind)
-    pool = Pool(root, cache, trees, kind, network=settings.sandbox.network)
+    pool = Pool(root, cache, trees, kind, _access(root, settings))
     memory = memory_of(root)
     baselines = StoredBaselines(cache / "baselines", int(settings.tests.baselines_mb * _BYTES_PER_MB))
     prints = Fingerprints(root.resolve(), os.environ, extra=f"network={settings.sandbox.network}")

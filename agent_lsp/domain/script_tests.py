@@ -1,4 +1,4 @@
-"""Owns what a change did to tests of JavaScript and TypeScript, as far as their text tells: by counts, no syntax tree."""
+"""Owns what a change did to tests of JavaScript and TypeScript, as far as their text tells: by counts alone."""
 
 import re
 from typing import Final

@@ -102,9 +102,11 @@ def accept(card: Card, state: str, hunk: Json | None) -> Offer:
     return Offer(title, _HERE, "agent.apply", _meant(card, hunk), refusal(card, state), preferred=hunk is not None)
 
 
-def discard(card: Card, hunk: Json | None) -> Offer:
-    """The offer to drop one hunk of a proposal, or all of it."""
-    return Offer(f"Discard {_what(card, hunk)} ({verdict_title(card)})", _HERE, "agent.discard", _meant(card, hunk))
+def discard(card: Card, state: str, hunk: Json | None) -> Offer:
+    """The offer to drop one hunk of a proposal, or all of it; not while it is being written."""
+    title = f"Discard {_what(card, hunk)} ({verdict_title(card)})"
+    refused = "It is being applied; roll it back afterwards." if state == RunState.APPLYING else None
+    return Offer(title, _HERE, "agent.discard", _meant(card, hunk), refused)
 
 
 def show(card: Card) -> Offer:
@@ -165,10 +167,10 @@ def _reviews(spot: Spot) -> Iterator[Offer]:
         touching = [hunk for row, hunk in card.hunks() if row.get("path") == spot.path and _touches(card, hunk, spot)]
         for hunk in touching:
             shown = [spot.hunks[str(hunk["id"])]] if str(hunk["id"]) in spot.hunks else []
-            for offer in (accept(card, state, hunk), discard(card, hunk)):
+            for offer in (accept(card, state, hunk), discard(card, state, hunk)):
                 yield replace(offer, diagnostics=tuple(shown))
         again = [retest(card)] if card.stale else []
-        for offer in (accept(card, state, None), discard(card, None), show(card), *again):
+        for offer in (accept(card, state, None), discard(card, state, None), show(card), *again):
             yield offer if touching else replace(offer, kinds=(SOURCE,))
 
 

@@ -103,7 +103,7 @@ class SuiteSettings(Section):
     interpreter: Text = Field(default=None, description="Python that runs the tests, absolute or relative to the root.")
     command: Words = Field(
         default=(),
-        description="Program and arguments of the runner `command`; `{junit}`, `{tap}` and `{tests}` in it are filled in.",
+        description="Program and arguments of the runner `command`; `{junit}`, `{tap}`, `{tests}` are filled in.",
     )
     args: Words = Field(default=(), description="Further arguments of the runner.")
     timeout_s: Seconds = Field(default=600.0, description="Longest time of one run of the tests.")
@@ -131,7 +131,7 @@ class SandboxSettings(Section):
     """`[sandbox]`: what surrounds everything that runs."""
 
     kind: Literal["auto", "overlay", "bubblewrap", "clone"] = Field(
-        default="auto", description="How the copy of the workspace is made; `clone` isolates nothing."
+        default="auto", description="How the copy of the workspace is made; `clone` isolates least."
     )
     network: bool = Field(default=False, description="Whether commands and tests may use the network.")
     commands_without_sandbox: bool = Field(

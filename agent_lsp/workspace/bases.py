@@ -114,10 +114,7 @@ class Bases:
         return lease
 
     async def _create(self, tree: str) -> Lease:
-        base = self._folder / secrets.token_hex(4)
-        base.mkdir(mode=0o700)
-        handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        base, handle = await asyncio.to_thread(_new_base, self._folder)
         lease = Lease(base / "tree", tree, handle)
         try:
             await materialise(self._trees, tree, lease.folder)
@@ -139,7 +136,10 @@ class Bases:
     def _trim(self) -> None:
         idle = 0
         for base in sorted(self._folder.iterdir(), key=_age):
-            handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError:
+                continue  # another process has just removed it
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -148,8 +148,24 @@ class Bases:
             idle += 1
             if idle > _IDLE_KEPT or not _state(base):
                 idle -= 1
+                (base / "state").unlink(missing_ok=True)
                 shutil.rmtree(base, ignore_errors=True)
             os.close(handle)
+
+
+def _new_base(folder: Path) -> tuple[Path, int]:
+    """A new folder and its lock. Until it is locked another process may tidy it away, and then it is made again."""
+    while True:
+        base = folder / secrets.token_hex(4)
+        base.mkdir(mode=0o700)
+        try:
+            handle = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return base, handle
+        os.close(handle)
 
 
 def _state(base: Path) -> str:

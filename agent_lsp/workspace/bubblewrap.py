@@ -4,30 +4,31 @@ import asyncio
 import os
 import shutil
 import stat
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.ports import SandboxKind
+from agent_lsp.workspace import process
 from agent_lsp.workspace.copies import Copy, bring
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
+from agent_lsp.workspace.limits import limits
 from agent_lsp.workspace.live import LiveView
-from agent_lsp.workspace.overlay import TMP
 from agent_lsp.workspace.place import Place
 from agent_lsp.workspace.session import MARK, Session, holder_argv
+from agent_lsp.workspace.sight import TMP, Sight, Sights
 from agent_lsp.workspace.snapshot import GitTrees
-from agent_lsp.workspace.sockets import control_sockets
 
-_PACKAGE: Final = Path(__file__).resolve().parents[2]
+_CLOSING: Final = ("--tmpfs", "/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/proc")  # noqa: S108
+"""Last, since places to mount on are made before: what is written in /proc/sys is the machine's, not the sandbox's."""
 
 
 class BubblewrapMaker:
     """Makes bubblewrap places of one workspace."""
 
-    def __init__(self, trees: GitTrees, *, network: bool) -> None:
-        self._trees, self._network = trees, network
+    def __init__(self, trees: GitTrees, sights: Sights) -> None:
+        self._trees, self._sights = trees, sights
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A place that shows `tree`. Raises CandidateError, with nothing left behind."""
@@ -38,7 +39,8 @@ class BubblewrapMaker:
         try:
             copy = await Copy.make(self._trees, tree, home.path / "tree", live)
             left = await asyncio.to_thread(bring, self._trees.root, copy.folder, copy.brought)
-            binds = await asyncio.to_thread(self._binds, home, copy, left)
+            seen = await self._sights.now()
+            binds = await asyncio.to_thread(self._binds, home, copy, seen, left)
             env = {**command_env(os.environ, f"{TMP}/agent-lsp"), MARK: home.path.name}
             config: dict[str, Any] = {
                 "namespaces": None,
@@ -46,8 +48,17 @@ class BubblewrapMaker:
                 "root": str(self._trees.root),
                 "aliases": [],
                 "env": env,
+                "limits": self._limits(home, copy, seen, left),
             }
-            argv = [program, *self._isolation(), *binds, "--", *holder_argv()]
+            argv = [
+                program,
+                *self._isolation(),
+                *await _without_nesting(program),
+                *binds,
+                *_CLOSING,
+                "--",
+                *holder_argv(),
+            ]
             session = await Session.start(argv, config, env, home.path / "errors")
         except BaseException as error:
             home.discard()
@@ -58,16 +69,21 @@ class BubblewrapMaker:
         mark, kind = home.path.name, SandboxKind.BUBBLEWRAP
         return Place(kind, root, scratch, top, live.nested, mark, session, copy.look, home.discard)
 
-    def _isolation(self) -> list[str]:
-        network = [] if self._network else ["--unshare-net"]
-        args = ["--unshare-user-try", "--unshare-pid", "--unshare-ipc", *network, "--die-with-parent"]
-        args += ["--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", TMP]
-        return [*args, *(item for path in control_sockets() for item in ("--ro-bind", os.devnull, path))]
-
-    def _binds(self, home: Home, copy: Copy, left: list[str]) -> list[str]:
+    def _limits(self, home: Home, copy: Copy, seen: Sight, left: list[str]) -> dict[str, Any]:
         root = self._trees.root
-        back = [path for path in needed_folders(self._trees) if path.startswith(TMP + "/") and Path(path).exists()]
-        args = [item for path in sorted(back) for item in ("--ro-bind", path, path)]
+        disk = [str(root), str(home.scratch), *seen.writable]
+        return limits(disk, [str(root / path) for path in (".git", *left)], held_bytes=copy.size_bytes)
+
+    def _isolation(self) -> list[str]:
+        network = [] if self._sights.access.network else ["--unshare-net"]
+        args = ["--unshare-user-try", "--unshare-pid", "--unshare-ipc", *network, "--die-with-parent", "--as-pid-1"]
+        return [*args, "--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+
+    def _binds(self, home: Home, copy: Copy, seen: Sight, left: list[str]) -> list[str]:
+        root = self._trees.root
+        steps = seen.steps(home.folder("view"))
+        args = [item for path, source, _ in steps for item in (_how(path, source), source, path)]
+        args += [item for path in seen.masked for item in ("--ro-bind", os.devnull, path)]
         args += ["--bind", str(copy.folder), str(root), "--bind", str(home.scratch), str(home.scratch)]
         git = root / ".git"
         if git.exists():
@@ -76,19 +92,28 @@ class BubblewrapMaker:
         for path in left:
             _mountpoint(root / path, copy.folder / path)
             args += ["--ro-bind", str(root / path), str(root / path)]
-        return args
+        return [
+            *args,
+            *(
+                item
+                for path, source, writable in steps
+                if path != source and not writable
+                for item in ("--remount-ro", path)
+            ),
+        ]
 
 
-def needed_folders(trees: GitTrees) -> set[str]:
-    """Folders that must stay visible when /tmp is hidden: interpreters, programs, packages, our own caches."""
-    paths = {sys.prefix, sys.base_prefix, str(_PACKAGE), str(trees.layout.cache), str(trees.listing.top)}
-    paths.update(path for path in sys.path if path)
-    paths.update(path for path in os.environ.get("PATH", "").split(os.pathsep) if path)
-    for name in (".venv", "venv"):
-        python = trees.root / name / "bin" / "python"
-        if python.exists():
-            paths.add(str(python.resolve().parent.parent))
-    return paths
+def _how(path: str, source: str) -> str:
+    """What is shown is read-only at once; places to mount on must still be made in what is hidden."""
+    return "--ro-bind" if path == source else "--bind"
+
+
+async def _without_nesting(program: str) -> list[str]:
+    """No namespaces inside the namespace, where this bubblewrap knows how (0.8)."""
+    found = await process.run(process.Start([program, "--version"], Path("/"), os.environ, timeout_s=5.0))
+    digits = found.out.decode(errors="replace").split()[-1:] or ["0"]
+    version = [int(part) for part in digits[0].split(".")[:2] if part.isdigit()]
+    return ["--unshare-user", "--disable-userns"] if version >= [0, 8] else []
 
 
 def _mountpoint(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ import base64
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agent_lsp.domain.changes import Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import CandidateError, ToolError
@@ -18,6 +18,8 @@ from agent_lsp.workspace.place import Changes, Place
 from agent_lsp.workspace.session import kill_marked
 from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.statcache import load
+
+_FILE_BYTES: Final = 256 << 20
 
 
 class HeldCandidate:
@@ -164,6 +166,10 @@ class HeldCandidate:
 def _load(changes: Changes) -> dict[str, Entry]:
     files = {}
     for path, file in changes.present.items():
+        size_bytes = os.lstat(file).st_size if os.path.lexists(file) else 0
+        if size_bytes > _FILE_BYTES:
+            limit = f"files above {_FILE_BYTES >> 20} MiB are never part of a change"
+            raise CandidateError(f"{path} has {size_bytes >> 20} MiB; {limit}", hint="Add it to .gitignore.")
         loaded = load(str(file))
         if loaded is not None:
             files[path] = Entry(loaded.content, FileMode(loaded.mode))

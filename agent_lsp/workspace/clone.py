@@ -1,25 +1,33 @@
-"""Owns the clone kind: a plain copy elsewhere, with no isolation, for machines where nothing better works."""
+"""Owns the clone kind: a plain copy elsewhere, with the walls that Landlock gives, where nothing better works."""
 
 import asyncio
 import os
 from pathlib import Path
+from typing import Final
 
 from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.workspace.copies import Copy, bring
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
+from agent_lsp.workspace.limits import limits
 from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.place import Place
 from agent_lsp.workspace.session import MARK, Session, holder_argv
+from agent_lsp.workspace.sight import Sights
 from agent_lsp.workspace.snapshot import GitTrees
+
+_DEVICES: Final = (
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"),
+    "/dev/shm",  # noqa: S108 - where semaphores live
+)
 
 
 class CloneMaker:
     """Makes clone places of one workspace."""
 
-    def __init__(self, trees: GitTrees) -> None:
-        self._trees = trees
+    def __init__(self, trees: GitTrees, sights: Sights) -> None:
+        self._trees, self._sights = trees, sights
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A copy of `tree` with the live ignored folders linked in. Raises CandidateError."""
@@ -29,14 +37,24 @@ class CloneMaker:
             copy = await Copy.make(self._trees, tree, folder, live)
             await asyncio.to_thread(_link_ignored, self._trees.root, folder, copy.brought)
             # No byte-code: an editable install names the live folder, and would write there.
-            clean = command_env(os.environ, str(home.path / "tmp"))
+            house, tmp = home.folder("home"), home.folder("tmp")
+            user = {"PYTHONUSERBASE": str(Path.home() / ".local")}
+            clean = {**user, **command_env(os.environ, str(tmp)), "HOME": str(house)}
             env = {**clean, MARK: home.path.name, "PYTHONDONTWRITEBYTECODE": "1"}
+            seen = await self._sights.now()
+            places = [str(folder), str(home.scratch), str(house), str(tmp)]
             config = {
                 "namespaces": None,
                 "wrapped": False,
                 "root": str(folder),
                 "aliases": [str(self._trees.root)],
                 "env": env,
+                "limits": limits(places, held_bytes=copy.size_bytes),
+                "walls": {
+                    "readable": [*await asyncio.to_thread(seen.readable), str(self._trees.root)],
+                    "writable": [*places, *_DEVICES],
+                    "network": self._sights.access.network,
+                },
             }
             session = await Session.start(holder_argv(), config, env, home.path / "errors")
         except BaseException as error:

@@ -46,6 +46,11 @@ class Copy:
     def _all_stats(self) -> dict[str, tuple[int, int, int, int, int]]:
         return {path: signature(os.lstat(self.folder / path)) for path in self.manifest}
 
+    @property
+    def size_bytes(self) -> int:
+        """What the files of the tree took when they were written."""
+        return sum(row[2] for row in self._stats.values())
+
     def look(self) -> Changes:
         """Files whose stat moved or that are new, and files of the tree that are gone."""
         changes = Changes({}, set())

@@ -18,9 +18,10 @@ import sys
 import time
 from typing import Any
 
-from agent_lsp.workspace import holder_commands, mounts
+from agent_lsp.workspace import holder_commands, landlock, mounts
 
 _FORBIDDEN = (".git", ".agent-lsp")
+_READ_BYTES = 64 << 20
 
 
 class RefusedPathError(Exception):
@@ -65,8 +66,10 @@ class Tree:
             found = os.stat(absolute)
             if not stat.S_ISREG(found.st_mode):
                 return None
+            if found.st_size > _READ_BYTES:
+                raise RefusedPathError(f"{path} is too large to be read whole ({found.st_size} bytes).")
             with open(absolute, "rb") as file:
-                content = file.read()
+                content = file.read(_READ_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -96,6 +99,8 @@ class Tree:
     def _write_file(self, absolute: str, content: bytes, *, executable: bool) -> None:
         try:
             before = os.stat(absolute)
+            if not stat.S_ISREG(before.st_mode):
+                raise RefusedPathError(f"{absolute} is no file: it is a pipe, a socket or a device.")
             os.chmod(absolute, stat.S_IMODE(before.st_mode) | 0o600)
             last_s = max(int(before.st_mtime), self._written_s.get(absolute, 0))
             bits = stat.S_IMODE(before.st_mode) | 0o600
@@ -239,14 +244,25 @@ def _first_line() -> bytes:
     return line
 
 
+def _raise_walls(walls: dict[str, Any]) -> None:
+    """What a plain copy can have: no network where a namespace can be had, Landlock, no privileges."""
+    mounts.become_subreaper()
+    mounts.prefer_for_killing()
+    apart = not walls["network"] and mounts.leave_network()
+    if landlock.restrict(walls["readable"], walls["writable"], network=walls["network"] or apart):
+        mounts.drop_privileges()
+
+
 def main() -> None:
     """Reads the configuration, enters the namespaces where the kind has some, and serves."""
     config = json.loads(_first_line())
     try:
         if config["namespaces"] is not None:
             mounts.enter(config["namespaces"])
+            config["limits"]["disk"] = config["namespaces"]["disk"]
         elif sys.platform == "linux" and not config["wrapped"]:
-            mounts.become_subreaper()
+            _raise_walls(config["walls"])
+        mounts.keep_to_oneself()
         os.makedirs(config["env"]["TMPDIR"], mode=0o700, exist_ok=True)
         os.chdir(config["root"])
     except OSError as error:

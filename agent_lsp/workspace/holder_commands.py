@@ -13,8 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from agent_lsp.workspace import holder_watch, landlock
+
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 0.2
+_FORKS, _FORK_PAUSE_S = 150, 0.02
 
 
 class NotStartedError(Exception):
@@ -28,8 +31,9 @@ class _Running:
         self.id, self.pid, self.out = message["id"], pid, out
         self.half = max(1, message["limit"] // 2)
         self.began_s = time.monotonic()
-        self.until_s = self.began_s + message["timeout_s"]
+        self.until_s: float = self.began_s + message["timeout_s"]
         self.timed_out = False
+        self.stopped = ""
         self.head, self.tail, self.dropped = bytearray(), bytearray(), 0
 
     def add(self, chunk: bytes) -> None:
@@ -47,10 +51,11 @@ class _Running:
 
     def output(self) -> bytes:
         self.trim()
+        end = f"\n[agent-lsp stopped this command: {self.stopped}]\n".encode() if self.stopped else b""
         if not self.dropped:
-            return bytes(self.head + self.tail)
+            return bytes(self.head + self.tail) + end
         note = f"\n[... {self.dropped} bytes left out ...]\n".encode()
-        return bytes(self.head) + note + bytes(self.tail)
+        return bytes(self.head) + note + bytes(self.tail) + end
 
     def kill_group(self) -> None:
         try:
@@ -68,7 +73,12 @@ class Commands:
         self._selector, self._reply = selector, reply
         self._root, self._env = config["root"], config["env"]
         self._dies_with_holder = not config["wrapped"] and config["namespaces"] is None
+        self._limits = config["limits"]
+        self._watch = holder_watch.Watch(self._limits, self._others)
         self._running: dict[int, _Running] = {}
+
+    def _others(self) -> list[int]:
+        return _descendants(os.getpid()) if self._dies_with_holder else holder_watch.pids_of_namespace()
 
     def start(self, message: dict[str, Any], cwd: str) -> None:
         """Starts a command; the reply follows when it has ended. Raises NotStartedError."""
@@ -77,7 +87,12 @@ class Commands:
         source = _input_file(message.get("stdin"))
         env = {**self._env, **message["env"]}
         folder = os.path.normpath(os.path.join(self._root, cwd))
-        pid = os.fork()
+        try:
+            pid = self._fork()
+        except NotStartedError:
+            for fd in (out, into, trouble, trouble_into, source):
+                os.close(fd)
+            raise
         if pid == 0:
             try:
                 self._become(message, (source, into), folder, env)
@@ -93,8 +108,23 @@ class Commands:
             os.waitpid(pid, 0)
             raise NotStartedError(f"could not start {message['argv'][0]}: {text}")
         os.set_blocking(out, False)
+        if not self._running:
+            self._watch.begin()
         self._running[pid] = _Running(message, pid, out)
         self._selector.register(out, selectors.EVENT_READ, lambda _fd: self._output(pid))
+
+    def _fork(self) -> int:
+        """A new process. Those that were killed for being too many may take a moment to be gone."""
+        for _ in range(_FORKS):
+            try:
+                return os.fork()
+            except BlockingIOError:
+                if self._running:
+                    break
+                self._kill_others()
+                self._reap_quietly()
+                time.sleep(_FORK_PAUSE_S)
+        raise NotStartedError("no more processes can be started in this candidate")
 
     def _become(self, message: dict[str, Any], files: tuple[int, int], folder: str, env: dict[str, str]) -> None:
         os.setsid()
@@ -109,6 +139,9 @@ class Commands:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         else:
             os.dup2(files[1], 2)
+        if self._dies_with_holder:
+            landlock.spare_the_holder()
+        holder_watch.limit_own(self._limits, in_namespace=not self._dies_with_holder)
         os.chdir(folder)
         os.execvpe(message["argv"][0], message["argv"], {**env, "PWD": folder})  # noqa: S606 - no shell, on purpose
 
@@ -151,6 +184,8 @@ class Commands:
                 pass
             self._close_output(running)
             del self._running[pid]
+            if not self._running:
+                self._kill_others()
             self._answer(running, os.waitstatus_to_exitcode(status))
 
     def _answer(self, running: _Running, status: int) -> None:
@@ -163,16 +198,26 @@ class Commands:
         self._reply({"id": running.id, "result": result})
 
     def wait_s(self) -> float | None:
-        """Seconds until the next time-out."""
-        times = [running.until_s for running in self._running.values() if not running.timed_out]
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        """Seconds until the next time-out or look at what is used; None while nothing runs."""
+        if not self._running:
+            return None
+        times: list[float] = [
+            running.until_s - time.monotonic() for running in self._running.values() if not running.timed_out
+        ]
+        return max(0.0, min((*times, self._watch.wait_s())))
 
     def expire(self) -> None:
-        """Kills the group of every command whose time is over."""
+        """Kills the group of every command whose time is over, and everything when a limit is passed."""
         for running in self._running.values():
             if not running.timed_out and time.monotonic() >= running.until_s:
                 running.timed_out = True
                 running.kill_group()
+        reason = self._watch.reason() if self._running else ""
+        if reason:
+            for running in self._running.values():
+                running.stopped = running.stopped or reason
+                running.kill_group()
+            self._kill_others()
 
     def kill(self, command_id: int) -> None:
         """Kills one command by the id of its request; its answer follows as usual."""
@@ -187,16 +232,28 @@ class Commands:
         if not self._dies_with_holder:
             return
         for _ in range(50):
-            children = _descendants(os.getpid())
-            for pid in children:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+            self._kill_descendants()
             self._reap_quietly()
-            if not children:
+            if not _descendants(os.getpid()):
                 return
             time.sleep(0.002)
+
+    def _kill_others(self) -> None:
+        """Kills what commands left behind: daemons that are in no group of theirs."""
+        if self._dies_with_holder:
+            self._kill_descendants()
+        elif os.getpid() == 1:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+    def _kill_descendants(self) -> None:
+        for pid in _descendants(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
 
     def _reap_quietly(self) -> None:
         try:

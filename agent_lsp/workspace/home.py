@@ -1,5 +1,6 @@
 """Owns the folder that each candidate has in the cache, and the removal of those whose process died."""
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -63,7 +64,7 @@ def _locked(lock: Path) -> int:
 def throw_away(layout: Layout, folder: Path) -> None:
     """Moves a folder to the trash."""
     make_private(layout.trash)
-    if folder.exists():
+    with contextlib.suppress(FileNotFoundError):
         folder.rename(layout.trash / f"{folder.name}-{secrets.token_hex(4)}")
 
 
@@ -72,7 +73,10 @@ def remove_abandoned(layout: Layout) -> None:
     if not layout.candidates.is_dir():
         return
     for lock in layout.candidates.glob("*.lock"):
-        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # another process tidies too
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -89,18 +93,18 @@ def empty_trash(layout: Layout) -> None:
     if not layout.trash.is_dir():
         return
     for folder in layout.trash.iterdir():
-        shutil.rmtree(folder, onerror=_make_removable)
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            _open_up(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_removable(_function: object, path: str, _error: object) -> None:
-    """A folder without rights (as overlay's work folder is) is opened and tried again."""
-    target = Path(path)
-    try:
-        target.parent.chmod(0o700)
-        if target.is_dir() and not target.is_symlink():
-            target.chmod(0o700)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
-    except OSError:
-        return
+def _open_up(folder: Path) -> None:
+    """Gives its owner the rights to every folder below (overlay's work folders have none)."""
+    folders = [folder]
+    while folders:
+        with contextlib.suppress(OSError):
+            here = folders.pop()
+            here.chmod(0o700)
+            folders += [path for path in here.iterdir() if path.is_dir() and not path.is_symlink()]

@@ -5,8 +5,9 @@ process is process 1 of its namespaces; everything in them dies with it.
 """
 
 # The holder starts for every candidate: it does without pathlib, which costs more than all it does at start.
-# ruff: noqa: PTH101, PTH102, PTH112, PTH114, PTH118, PTH123
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH114, PTH118, PTH120, PTH123, PTH211
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -18,7 +19,17 @@ from typing import Any
 _NEW_NS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = 0x20000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID, _MS_NODEV = 0x1000, 0x4000, 0x40000, 2, 4
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 1
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _LAST_CAPABILITY = 1, 24, 38, 63
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _LAST_CAPABILITY = 1, 4, 24, 38, 63
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+_SHARED_MEMORY = ("/dev/shm",)  # noqa: S108 - where semaphores live
+_LEAST_PROCESSES = 320
 _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 
 
@@ -54,11 +65,7 @@ def enter(config: dict[str, Any]) -> None:
     die_with_parent()
     outer = os.getppid()
     flags = _NEW_USER | _NEW_NS | _NEW_PID | _NEW_IPC | (0 if config["network"] else _NEW_NET)
-    uid, gid = os.getuid(), os.getgid()
-    _check(_libc().unshare(flags), "new namespaces")
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{uid} {uid} 1")
-    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    _unshare(flags)
     die_with_parent()
     if os.getppid() != outer:
         os._exit(1)
@@ -69,7 +76,35 @@ def enter(config: dict[str, Any]) -> None:
     _mount_all(config)
     if not config["network"]:
         _raise_loopback()
-    _drop_privileges()
+    drop_privileges()
+
+
+def _unshare(flags: int) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    _check(_libc().unshare(flags), "new namespaces")
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{uid} {uid} 1")
+    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+
+
+def leave_network() -> bool:
+    """Moves this process into a network of its own. False where that is not allowed.
+
+    Loopback is up in it where the system lets it be (Ubuntu 24.04 does not).
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            _unshare(_NEW_USER | _NEW_NET | _NEW_IPC)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        return False
+    _unshare(_NEW_USER | _NEW_NET | _NEW_IPC)
+    with contextlib.suppress(OSError):
+        _raise_loopback()
+    return True
 
 
 def _wait_outside(child: int) -> None:
@@ -105,23 +140,62 @@ def _mount_all(config: dict[str, Any]) -> None:
     upper, work, scratch_now = _hold(config["upper"]), _hold(config["work"]), _hold(scratch)
     git = os.path.join(root, ".git")
     git_now = _hold(git) if os.path.lexists(git) and not os.path.islink(git) else None
-    masked = [(path, _hold(os.devnull)) for path in config["masked"] if os.path.lexists(path)]
-    _mount_tmp(config)
+    view = [(target, _hold(source), os.path.isdir(source)) for target, source, _ in config["view"]]
+    nothing = _hold(os.devnull)
+    config["disk"][:] = [_hold(folder) for folder in config["disk"]]
+    for target, source, is_folder in view:
+        _mountpoint(target, is_folder=is_folder)
+        _mount(source, target, "none", _MS_BIND | _MS_REC, None)
+    for path in config["masked"]:
+        if os.path.lexists(path):
+            _mount(nothing, path, "none", _MS_BIND, None)
+    _mountpoint(root, is_folder=True)
     options = f"lowerdir={':'.join(lowers)},upperdir={upper},workdir={work},userxattr"
     _mount_overlay(root, options)
     if git_now is not None:
         _mount(git_now, git, "none", _MS_BIND | _MS_REC, None)
+    _mountpoint(scratch, is_folder=True)
     _mount(scratch_now, scratch, "none", _MS_BIND, None)
-    writable = [root, scratch, config["tmp"]]
-    if os.path.isdir("/dev/shm"):  # noqa: S108 - see above; this is where semaphores live
-        _mount("tmpfs", "/dev/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")  # noqa: S108
-        writable.append("/dev/shm")  # noqa: S108
-    for path, nothing in masked:
-        _mount(nothing, path, "none", _MS_BIND, None)
+    _mount_devices(config["memory_bytes"] // 2)
     _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV, None)
+    _limit_processes(config["processes"])
+    _write("/proc/sys/user/max_user_namespaces", "0")  # of this namespace: none may be made inside it
+    prefer_for_killing()
     _set_read_only("/", recursive=True)
-    for path in writable:
+    for path in (*(target for target, _, writable in config["view"] if writable), root, scratch, *_SHARED_MEMORY):
         _set_writable(path)
+
+
+def _mountpoint(path: str, *, is_folder: bool) -> None:
+    """Makes a place to mount on where a folder above it was hidden."""
+    if os.path.lexists(path):
+        return
+    os.makedirs(path if is_folder else os.path.dirname(path), exist_ok=True)
+    if not is_folder:
+        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _mount_devices(size_bytes: int) -> None:
+    """A /dev of its own: the harmless devices, terminals and shared memory, and nothing of the machine's."""
+    nodes = [(name, _hold(f"/dev/{name}")) for name in _DEVICES if os.path.exists(f"/dev/{name}")]
+    _mount("tmpfs", "/dev", "tmpfs", _MS_NOSUID, "mode=755,size=64k")
+    for name, node in nodes:
+        os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _mount(node, f"/dev/{name}", "none", _MS_BIND, None)
+    for name, target in _DEVICE_LINKS.items():
+        os.symlink(target, f"/dev/{name}")
+    for folder in ("/dev/pts", *_SHARED_MEMORY):
+        os.mkdir(folder)
+    _mount("devpts", "/dev/pts", "devpts", _MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
+    for folder in _SHARED_MEMORY:
+        _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=1777,size={size_bytes}")
+
+
+def _limit_processes(count: int) -> None:
+    """Since Linux 6.14 a process namespace has a limit of its own; before, this file is the whole machine's."""
+    release = os.uname().release.split(".")
+    if release[0].isdigit() and release[1].isdigit() and (int(release[0]), int(release[1])) >= (6, 14):
+        _write("/proc/sys/kernel/pid_max", str(max(count, _LEAST_PROCESSES)))
 
 
 def _mount_overlay(target: str, options: str) -> None:
@@ -130,19 +204,6 @@ def _mount_overlay(target: str, options: str) -> None:
         _mount("overlay", target, "overlay", _MS_NOSUID | _MS_NODEV, options + ",volatile")
     except OSError:
         _mount("overlay", target, "overlay", _MS_NOSUID | _MS_NODEV, options)
-
-
-def _mount_tmp(config: dict[str, Any]) -> None:
-    """A private, writable view of /tmp. Its upper layer lies in memory if the candidate itself is below /tmp."""
-    tmp, home = config["tmp"], config["tmp_layers"]
-    now = _hold(tmp)
-    if config["tmp_in_memory"]:
-        _mount("tmpfs", home, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=700")
-    for name in ("upper", "work"):
-        os.mkdir(f"{home}/{name}")
-    os.chmod(f"{home}/upper", 0o1777)  # noqa: S103 - as /tmp is
-    options = f"lowerdir={now},upperdir={_hold(home + '/upper')},workdir={_hold(home + '/work')},userxattr"
-    _mount_overlay(tmp, options)
 
 
 def _set_attributes(path: str, attributes: _Attributes, flags: int) -> None:
@@ -168,12 +229,24 @@ def _raise_loopback() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING))
 
 
-def _drop_privileges() -> None:
+def drop_privileges() -> None:
     """Programs that are started from here have no capability, not even in this namespace."""
     libc = _libc()
     for capability in range(_LAST_CAPABILITY + 1):
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+
+
+def prefer_for_killing() -> None:
+    """When the machine's memory ends, commands go before the editor."""
+    with contextlib.suppress(OSError):
+        _write("/proc/self/oom_score_adj", "500")
+
+
+def keep_to_oneself() -> None:
+    """Nobody of the same user may look into this process or write to its pipes: commands are the same user."""
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def become_subreaper() -> None:

@@ -6,30 +6,29 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.workspace.bases import Bases, Lease, write_delta
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
+from agent_lsp.workspace.limits import limits
 from agent_lsp.workspace.listing import excluded
 from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.masks import hidden, make_whiteouts
 from agent_lsp.workspace.objects import Manifest
 from agent_lsp.workspace.place import Changes, Place
 from agent_lsp.workspace.session import MARK, Session, holder_argv
+from agent_lsp.workspace.sight import TMP, Sight, Sights
 from agent_lsp.workspace.snapshot import GitTrees
-from agent_lsp.workspace.sockets import control_sockets
-
-TMP: Final = str(Path("/tmp").resolve())  # noqa: S108 - the machine's own, which commands get a private view of
 
 
 class OverlayMaker:
     """Makes overlay places of one workspace."""
 
-    def __init__(self, trees: GitTrees, bases: Bases, *, network: bool) -> None:
-        self._trees, self._bases, self._network = trees, bases, network
+    def __init__(self, trees: GitTrees, bases: Bases, sights: Sights) -> None:
+        self._trees, self._bases, self._sights = trees, bases, sights
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A place that shows `tree`. Raises CandidateError, with nothing left behind."""
@@ -42,7 +41,8 @@ class OverlayMaker:
             session = await Session.spawn(holder_argv(), env, home.path / "errors")
             lease = await self._bases.lease(tree)
             layers = await self._layers(home, lease, tree, live)
-            await session.begin(self._config(home, layers, env), home.path / "errors")
+            seen = await self._sights.now()
+            await session.begin(self._config(home, layers, env, seen), home.path / "errors")
         except BaseException as error:
             if session is not None:
                 await session.end()
@@ -74,22 +74,23 @@ class OverlayMaker:
         await asyncio.to_thread(_mask, self._trees.root, home.path / "masks", live)
         return layers
 
-    def _config(self, home: Home, layers: list[str], env: dict[str, str]) -> dict[str, Any]:
-        in_memory = str(home.path).startswith(TMP + "/")
+    def _config(self, home: Home, layers: list[str], env: dict[str, str], seen: Sight) -> dict[str, Any]:
+        most = limits([str(home.path)])
         namespaces = {
             "root": str(self._trees.root),
             "layers": layers,
             "upper": str(home.folder("upper")),
             "work": str(home.folder("work")),
             "scratch": str(home.scratch),
-            "tmp": TMP,
-            "tmp_layers": str(home.folder("tmp")),
-            "tmp_in_memory": in_memory,
-            "masked": control_sockets(),
-            "network": self._network,
+            "view": seen.steps(home.folder("view")),
+            "masked": seen.masked,
+            "disk": most["disk"],
+            "memory_bytes": most["memory_bytes"],
+            "processes": most["processes"],
+            "network": self._sights.access.network,
         }
         root = str(self._trees.root)
-        return {"namespaces": namespaces, "wrapped": True, "root": root, "aliases": [], "env": env}
+        return {"namespaces": namespaces, "wrapped": True, "root": root, "aliases": [], "env": env, "limits": most}
 
 
 def _mask(root: Path, layer: Path, live: LiveView) -> None:

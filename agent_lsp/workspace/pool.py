@@ -16,6 +16,7 @@ from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.overlay import OverlayMaker
 from agent_lsp.workspace.place import Place
 from agent_lsp.workspace.probe import working_kind
+from agent_lsp.workspace.sight import Access, Sights
 from agent_lsp.workspace.snapshot import GitTrees
 
 _VIEW_AGE_S: Final = 2.0
@@ -34,10 +35,15 @@ class Pool:
     """Opens candidates of one workspace. `start` first, `close` at the end."""
 
     def __init__(
-        self, root: Path, cache_dir: Path, trees: GitTrees, kind: SandboxKind | None = None, *, network: bool = False
+        self,
+        root: Path,
+        cache_dir: Path,
+        trees: GitTrees,
+        kind: SandboxKind | None = None,
+        access: Access = Access(),  # noqa: B008 - frozen
     ) -> None:
         self._root, self._cache = root, cache_dir
-        self._trees, self._forced, self._network = trees, kind, network
+        self._trees, self._forced, self._sights = trees, kind, Sights(trees, access)
         self._bases = Bases(trees)
         self._kind: SandboxKind | None = None
         self._view: tuple[float, LiveView] | None = None
@@ -86,11 +92,11 @@ class Pool:
     def _maker(self) -> Maker:
         match self.kind:
             case SandboxKind.OVERLAY:
-                return OverlayMaker(self._trees, self._bases, network=self._network)
+                return OverlayMaker(self._trees, self._bases, self._sights)
             case SandboxKind.BUBBLEWRAP:
-                return BubblewrapMaker(self._trees, network=self._network)
+                return BubblewrapMaker(self._trees, self._sights)
             case SandboxKind.CLONE:
-                return CloneMaker(self._trees)
+                return CloneMaker(self._trees, self._sights)
             case other:
                 assert_never(other)
 

@@ -112,10 +112,10 @@ def _group(row: Comparison, servers: Sequence[str], baseline: str, top: int) -> 
 
 
 def _label(text: str, share: float, y: float, style: str) -> str:
-    """Beyond the bar's end, or inside it at the right edge; marked where the chart's edge cuts the bar off."""
+    """Beyond the bar's end; inside it, and marked, where the chart's edge cuts the bar off."""
     x = _x(share)
     if share < _LEAST:
-        text = f"\u00ab {text}"
+        return _text(x + 5, y, f"\u00ab {text}", f"inside {style}".strip())
     if share > _MOST:
         return _text(x - 5, y, f"{text} \u00bb", f"inside {style}".strip(), "end")
     return _text(x - 5 if share < 1 else x + 6, y, text, f"halo {style}".strip(), "end" if share < 1 else "start")

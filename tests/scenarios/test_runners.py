@@ -1,5 +1,8 @@
 """The verdict on workspaces of other languages, of several projects, and of any command, in real candidates."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,8 +13,10 @@ from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.domain.verdict import Decision, Evidence
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
+from tests.anthropic_server import ScriptedBrain, calls, edit, finish
 from tests.bare_pytest import give_pytest
 from tests.node_tools import give_vitest, needs_node
+from tests.scenarios.conftest import Stage
 from tests.workspace.scenes import Scene, scene
 
 JS = "export const add = (a, b) => a - b;\nexport const double = (a) => a * 2;\n"
@@ -192,3 +197,39 @@ async def test_a_command_can_pass_a_change_that_it_opened_and_never_prove_it(
             assert any("calc.py ran is not measured" in reason for reason in verdict.reasons)
         else:
             assert "calc.py was not loaded by any test" in verdict.reasons[0]
+
+
+@needs_node
+async def test_in_an_editor_a_javascript_fix_beside_python_is_proposed_and_applied(
+    stage: Stage,
+) -> None:
+    change = edit("add.js", "a - b", "a + b")
+    both = {**NODE, **PYTHON, "calc.py": PY.replace("a - b", "a + b")}
+    screen = await stage(both, ScriptedBrain(execution=[calls(change), calls(finish("adds now"))]))
+
+    run_id = await screen.run("make add add", tests=[ADDS])
+    row = await screen.until(run_id, "proposed")
+    verdict = (await screen.proposal(run_id))["verdict"]
+
+    assert (verdict["decision"], verdict["fixed"], verdict["unrunLines"]) == ("passed", [ADDS], [])
+    assert verdict["collected"] == verdict["ran"] == 3, "the tests of Python were not asked"
+    answer = await screen.apply(row["proposalId"])
+    assert answer.get("applied") or answer.get("pending"), answer
+    await screen.until(run_id, "applied")
+    assert "a + b" in (screen.root / "add.js").read_text()
+
+
+def test_doctor_tells_of_each_project_what_runs_its_tests_and_which_file_said_so(tmp_path: Path) -> None:
+    files = {"tests/test_a.py": "def test_a(): pass\n", "web/package.json": '{"scripts": {"test": "vitest run"}}'}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    give_pytest(tmp_path)
+    command = [sys.executable, "-m", "agent_lsp", "doctor", "--json", "--root", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    rows = {row["name"]: row for row in json.loads(done.stdout)["rows"]}
+    assert "because of tests such as tests/test_a.py" in rows["test runner"]["seen"]
+    assert "the workspace's .venv" in rows["test runner"]["seen"]
+    missing = rows["test runner web"]
+    assert (missing["works"], "web/package.json: scripts.test is `vitest run`" in missing["seen"]) == (False, True)
+    assert "npm install" in missing["advice"]

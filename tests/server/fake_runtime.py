@@ -5,6 +5,8 @@ Run as `fake_runtime.py ROOT`. The goal's words choose what happens:
     work      stays executing               regress   gives a regressed verdict   slow   takes `run` only after 4 s
     two       proposes two files            trust     wants trust              problems  reports a broken test
     crash     dies of SIGKILL               long      tests for ever when it is applied
+    wonder    asks without options, and proposes once it is answered
+    stubborn  does not fit the text once `a - b` was typed over, and says so
 IGNORES_STOP in the environment: it does not end when it is told to. HOLDS_PIPE: a child of it keeps its pipes.
 Its calls are answered with what it was called with where a test wants to see that (`say` echoes all calls).
 """
@@ -97,6 +99,9 @@ class FakeRuntime:
         elif "ask" in goal:
             self.state(run_id, "blocked")
             self.peer.emit("blocked", {"runId": run_id, "question": "Which one?", "options": ["this", "that"]})
+        elif "wonder" in goal:
+            self.state(run_id, "blocked")
+            self.peer.emit("blocked", {"runId": run_id, "question": "And why?", "options": []})
         elif args.get("mode") == "plan":
             steps = [{"title": "Mend add", "detail": "", "files": ["calc.py"], "acceptance": "", "state": "pending"}]
             plan = {"runId": run_id, "goal": goal, "steps": steps, "markdown": f"# Plan: {goal}\n"}
@@ -174,6 +179,8 @@ class FakeRuntime:
         return self.known(args["proposalId"])
 
     async def do_control(self, args: Json) -> Json:
+        if args["runId"] not in self.runs:
+            raise UnknownIdError(f"There is no run {args['runId']}.")
         if args["action"] == "cancel":
             self.state(args["runId"], "cancelled")
         return {"state": self.runs[args["runId"]]["state"]}
@@ -189,6 +196,8 @@ class FakeRuntime:
 
     async def do_answer(self, args: Json) -> Json:
         self.state(args["runId"], "executing", message=f"answered {args['answer']}")
+        if "wonder" in self.runs[args["runId"]]["goal"]:
+            self._later(self.propose(args["runId"], "wonder"))
         return {"state": "executing"}
 
     async def do_trust(self, args: Json) -> Json:
@@ -207,6 +216,11 @@ class FakeRuntime:
         proposal = self.known(args["proposalId"])
         run_id = proposal["runId"]
         self.state(run_id, "validating")
+        if "stubborn" in self.runs[run_id]["goal"] and "a - b\n" not in (await self.text("calc.py"))[0]:
+            proposal |= {"stale": True, "trouble": "the same lines were changed meanwhile."}
+            self.peer.emit("proposal", proposal)
+            self.state(run_id, "proposed")
+            return {"verdict": proposal["verdict"]}
         await self.propose(run_id, self.runs[run_id]["goal"], args["proposalId"])
         return {"verdict": self.proposals[args["proposalId"]]["verdict"]}
 

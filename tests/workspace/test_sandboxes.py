@@ -106,7 +106,7 @@ async def test_nothing_outside_can_be_written_and_tmp_is_private(tmp_path: Path,
     async with opened(tmp_path, kind, {}) as candidate:
         done = await sh(
             candidate,
-            f"touch {outside} || echo home; touch /etc/{name} || echo etc; touch .git/{name} || echo git;"
+            f"touch {outside} && echo home; touch /etc/{name} || echo etc; touch .git/{name} || echo git;"
             f"touch /tmp/{name} && test -e /tmp/{name} && echo tmp; touch $TMPDIR/x && echo own;"
             "mount -o remount,rw / 2>/dev/null || echo mount; umount . 2>/dev/null || echo umount;"
             "echo x > /dev/null && echo null",
@@ -126,11 +126,13 @@ async def test_a_daemon_dies_with_its_candidate(tmp_path: Path, kind: SandboxKin
         daemon = Path(candidate.scratch, "daemon.py")
         daemon.write_text("import sys, time\nopen(sys.argv[1], 'w').close()\ntime.sleep(300)\n")
         start = f"setsid setsid {sys.executable} {daemon} {up} {word} > /dev/null 2>&1 &"
-        done = await sh(candidate, f"{start} while [ ! -e {up} ]; do sleep 0.02; done")
-        assert done.exit_status == 0
+        run = asyncio.create_task(sh(candidate, f"{start} sleep 300"))
+        assert await until(up.exists)
         assert alive(word)
         await candidate.close()
         assert not alive(word)
+        with pytest.raises(CandidateError, match="holder"):
+            await run
 
 
 @each_kind

@@ -113,14 +113,17 @@ def _for_hunk(desk: Desk, card: Card, hunk: Json) -> Iterator[Offer]:
 
 def _for_card(desk: Desk, card: Card, hunk: Json | None) -> Iterator[Offer]:
     """Accept and discard; where accepting is refused, a lens that says why takes its place."""
-    offer = accept(card, desk.board.state_of(card.run_id), hunk)
+    state = desk.board.state_of(card.run_id)
+    offer = accept(card, state, hunk)
     if offer.refused is None:
         yield offer
     elif card.stale and card.open:
         yield Offer(f"Test again ({verdict_title(card)})", (), "agent.revalidate", {"proposalId": card.id})
     else:
         yield Offer(f"Not acceptable ({verdict_title(card)}): {offer.refused}", (), "agent.show", offer.argument)
-    yield discard(card, hunk)
+    dropping = discard(card, state, hunk)
+    if dropping.refused is None:
+        yield dropping
 
 
 def _lens(line: int, offer: Offer) -> types.CodeLens:

@@ -46,9 +46,10 @@ class CommandRunner:
         """See SuiteRunner. Which files were opened is seen, lines are not."""
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=candidate.scratch))
         line = self._command
-        for name in _FILES:
-            line = line.replace(f"{{{name}}}", shlex.quote(str(folder / _FILES[name])))
-        line = line.replace("{tests}", " ".join(shlex.quote(test) for test in request.tests))
+        values = {name: shlex.quote(str(folder / file)) for name, file in _FILES.items()}
+        values["tests"] = " ".join(shlex.quote(test) for test in request.tests)
+        for name, value in values.items():
+            line = line.replace(f"'{{{name}}}'", value).replace(f"{{{name}}}", value)
         watched = await run_watched(candidate, line, request, self._timeout_s)
         result = watched.result
         if result.exit_status in NOT_STARTED:

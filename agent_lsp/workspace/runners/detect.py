@@ -1,9 +1,6 @@
 """Owns the choice of a workspace's test runners, and explains it."""
 
-import configparser
 import posixpath
-import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent_lsp.domain.changes import HunkClass, classify
@@ -14,6 +11,7 @@ from agent_lsp.workspace.runners.folder_runner import FolderRunner, FolderView
 from agent_lsp.workspace.runners.interpreter import Found, Interpreter, find_interpreter
 from agent_lsp.workspace.runners.node_runner import NodeRunner
 from agent_lsp.workspace.runners.projects import Language, Project, find_projects
+from agent_lsp.workspace.runners.pytest_config import pytest_configuration
 from agent_lsp.workspace.runners.pytest_runner import PytestRunner
 from agent_lsp.workspace.runners.several import Part, SeveralRunners
 from agent_lsp.workspace.runners.unittest_runner import UnittestRunner
@@ -193,7 +191,7 @@ async def _explained(part: Part, candidate: Candidate) -> Explained:
 async def _only_unittest(candidate: Candidate) -> bool:
     """Whether the tests can run without pytest: nothing configures or imports it, and something uses unittest."""
     paths = await candidate.paths()
-    if await _pytest_is_configured(candidate, paths):
+    if await pytest_configuration(candidate, paths):
         return False
     tests = [path for path in paths if path.endswith(".py") and classify(path) is HunkClass.TEST]
     seen = False
@@ -204,23 +202,3 @@ async def _only_unittest(candidate: Candidate) -> bool:
             return False
         seen = seen or b"unittest" in text
     return seen
-
-
-async def _pytest_is_configured(candidate: Candidate, paths: Sequence[str]) -> bool:
-    if any(path.rpartition("/")[2] in ("conftest.py", "pytest.ini", ".pytest.ini") for path in paths):
-        return True
-    for name, section in (("setup.cfg", "tool:pytest"), ("tox.ini", "pytest")):
-        entry = await candidate.read(name)
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read_string(entry.content.decode() if entry is not None else "")
-        except (configparser.Error, ValueError):
-            continue
-        if parser.has_section(section):
-            return True
-    entry = await candidate.read("pyproject.toml")
-    try:
-        table = tomllib.loads(entry.content.decode()) if entry is not None else {}
-    except ValueError:
-        return False
-    return "pytest" in table.get("tool", {})

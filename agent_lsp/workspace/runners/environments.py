@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.ports import Candidate, Command
 
 _MOST: Final = 8
@@ -35,11 +36,11 @@ async def environments(candidate: Candidate, environ: Mapping[str, str]) -> list
 
 async def _named_by_tox(candidate: Candidate) -> list[str]:
     """The names in `envlist`, braces left as they are: `py{310,311}` still tells what is a Python's environment."""
-    entry = await candidate.read("tox.ini")
     parser = configparser.RawConfigParser()
     try:
+        entry = await candidate.read("tox.ini")
         parser.read_string(entry.content.decode() if entry is not None else "")
-    except (configparser.Error, ValueError):
+    except (configparser.Error, ValueError, ToolError):
         return []
     for section, key in (("tox", "envlist"), ("tox", "env_list")):
         if parser.has_option(section, key):

@@ -1,5 +1,6 @@
 """Owns finding the projects of a workspace: folders with tests of their own, and which file says how they are run."""
 
+import asyncio
 import json
 import re
 import tomllib
@@ -9,16 +10,19 @@ from enum import StrEnum
 from fnmatch import fnmatch
 from typing import Any, Final
 
+from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.imports import is_test_file
 from agent_lsp.domain.ports import Candidate
 from agent_lsp.workspace.runners.node_runner import TEST_FILE, runs_node_tests
+from agent_lsp.workspace.runners.pytest_config import pytest_configuration
 
 _MOST_MANIFESTS: Final = 300
 _READ_AT_MOST: Final = 20
 _PYTHON_MANIFESTS: Final = ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "noxfile.py")
-_NO_PROJECTS: Final = frozenset(
-    {"test", "tests", "testing", "fixtures", "__fixtures__", "testdata", "test_data", "examples", "example", "docs"}
-    | {"doc", "templates", "template", "node_modules", "vendor", "third_party", "site-packages"}
+_SHOWN: Final = frozenset({"examples", "example", "docs", "doc", "bench", "benchmarks", "vendor", "third_party"})
+_NO_PROJECTS: Final = _SHOWN | frozenset(
+    {"test", "tests", "testing", "fixtures", "__fixtures__", "testdata", "test_data", "templates", "template"}
+    | {"node_modules", "site-packages"}
 )
 """Below folders of these names lies what a project is tested with, or shows, rather than projects."""
 
@@ -70,29 +74,41 @@ async def _python(candidate: Candidate, paths: Sequence[str], others: bool) -> l
         folder, _, name = path.rpartition("/")
         if folder and name in _PYTHON_MANIFESTS and not _NO_PROJECTS.intersection(folder.split("/")):
             manifests.setdefault(folder, name)
-    inner = _outermost({folder for folder in manifests if any(_below(path, folder) for path in tests)})
-    rest = [path for path in tests if not any(_below(path, folder) for folder in inner)]
+    tested = {folder for path in tests for folder in _above(path) if folder in manifests}
+    inner = sorted(folder for folder in tested if not tested.intersection(_above(folder)))
+    rest = any(not tested.intersection(_above(path)) for path in tests)
     members = await _members(candidate)
     found = []
     for folder in inner[:_MOST_MANIFESTS]:
-        why = await _own_project(candidate, folder, members, bool(rest))
+        why = await _own_project(candidate, folder, members, rest)
         if why:
             text = await _text(candidate, f"{folder}/{manifests[folder]}")
             why = f"{folder}/{manifests[folder]} and tests below it; {why}"
             found.append(Project(folder, Language.PYTHON, "python", why, name=_python_name(text), manifest=text))
-    own = [path for path in tests if not any(_below(path, project.folder) for project in found)]
+    apart = {project.folder for project in found}
+    own = [path for path in tests if not apart.intersection(_above(path))]
     if own or not (found or others):
-        why = own[0] if own else "no sign of another language's tests"
+        why = await _python_why(candidate, paths, own)
         text = await _text(candidate, "pyproject.toml")
         without = tuple(project.folder for project in found)
         found.insert(0, Project(".", Language.PYTHON, "python", why, "", _python_name(text), text, without))
     return found
 
 
+async def _python_why(candidate: Candidate, paths: Sequence[str], tests: Sequence[str]) -> str:
+    """What says that the root's tests are Python's."""
+    if not tests:
+        return "no sign of tests in another language"
+    plain = [path for path in tests if not _SHOWN.intersection(path.split("/")[:-1])]
+    first = min(plain or tests, key=lambda path: (path.count("/"), path))
+    configuration = await pytest_configuration(candidate, paths)
+    return f"{configuration} and tests such as {first}" if configuration else f"tests such as {first}"
+
+
 async def _own_project(candidate: Candidate, folder: str, members: Sequence[str], rest: bool) -> str:
     """Why a folder with a manifest and tests is tested by itself, or empty where it is a part of the root's tests."""
     for environment in (".venv", "venv"):
-        if await candidate.read(f"{folder}/{environment}/pyvenv.cfg") is not None:
+        if await _text(candidate, f"{folder}/{environment}/pyvenv.cfg", missing="-") != "-":
             return f"it has its own {environment}"
     if any(fnmatch(folder, pattern.rstrip("/")) for pattern in members):
         return "a member of the workspace in pyproject.toml"
@@ -117,16 +133,14 @@ def _python_name(text: str) -> str:
     for place in (tables.get("project"), tables.get("tool", {}).get("poetry")):
         if isinstance(place, Mapping) and isinstance(place.get("name"), str):
             return str(place["name"])
-    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", text)
+    found = None if tables else re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", text)
     return found[1] if found else ""
 
 
-def _outermost(folders: set[str]) -> list[str]:
-    return sorted(folder for folder in folders if not any(_below(folder, other) for other in folders))
-
-
-def _below(path: str, folder: str) -> bool:
-    return path.startswith(folder + "/")
+def _above(path: str) -> list[str]:
+    """The folders that a path lies in, innermost first; the root is none of them."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(len(parts) - 1, 0, -1)]
 
 
 # --- JavaScript -----------------------------------------------------------------------------------------------
@@ -139,17 +153,23 @@ async def _javascript(candidate: Candidate, paths: Sequence[str]) -> list[Projec
         if path.rpartition("/")[2] == "package.json" and not _NO_PROJECTS.intersection(path.split("/")[:-1])
     }
     folders = sorted({".", *manifests}, key=lambda folder: (folder != ".", folder))[:_MOST_MANIFESTS]
+    own = await asyncio.to_thread(_by_folder, paths, frozenset(folders))
     found = []
     for folder in folders:
-        own = [path for path in paths if _innermost(path, folders) == folder] if len(folders) > 1 else paths
-        project = await _script_project(candidate, folder, own, folder in manifests)
+        project = await _script_project(candidate, folder, own.get(folder, []), folder in manifests)
         if project is not None:
             found.append(project)
     return found
 
 
-def _innermost(path: str, folders: Sequence[str]) -> str:
-    return max((folder for folder in folders if folder == "." or _below(path, folder)), key=len)
+def _by_folder(paths: Sequence[str], folders: frozenset[str]) -> dict[str, list[str]]:
+    """The files that tell how a folder is tested: tests and configuration, by the innermost of the folders."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        if TEST_FILE.fullmatch(path) or path.rpartition("/")[2].startswith("vitest."):
+            around = next((folder for folder in _above(path) if folder in folders), ".")
+            found.setdefault(around, []).append(path)
+    return found
 
 
 async def _script_project(candidate: Candidate, folder: str, paths: Sequence[str], declared: bool) -> Project | None:
@@ -215,6 +235,10 @@ def _table(text: str) -> Mapping[str, Any]:
         return {}
 
 
-async def _text(candidate: Candidate, path: str) -> str:
-    entry = await candidate.read(path)
-    return "" if entry is None else entry.content.decode("utf-8", "replace")
+async def _text(candidate: Candidate, path: str, missing: str = "") -> str:
+    """A file's text; `missing` where there is none, or where it may not be read."""
+    try:
+        entry = await candidate.read(path)
+    except ToolError:
+        entry = None
+    return missing if entry is None else entry.content.decode("utf-8", "replace")

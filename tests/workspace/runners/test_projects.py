@@ -11,11 +11,16 @@ import pytest
 
 from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, SuiteRequest
+from agent_lsp.storage.baselines import StoredBaselines
+from agent_lsp.storage.suite_memory import StoredSuiteMemory
+from agent_lsp.workspace.fingerprint import Fingerprints
 from agent_lsp.workspace.runners.affected import affected, owners
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
 from agent_lsp.workspace.runners.environments import environments
 from agent_lsp.workspace.runners.projects import Language, Project, find_projects
+from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
 from agent_lsp.workspace.runners.several import SeveralRunners
+from tests.node_tools import needs_node
 from tests.workspace.runners.conftest import MakeCandidate
 
 TEST = "def test_a(): pass\n"
@@ -130,6 +135,8 @@ async def test_what_was_found_is_explained_with_the_file_that_said_so_and_settin
 ) -> None:
     files = {
         "tests/test_a.py": "import pytest\n",
+        "tests/conftest.py": "",
+        "docs/test_b.py": "",
         "web/package.json": '{"scripts": {"test": "jest"}}',
         "ui/package.json": '{"scripts": {"test": "node --test"}}',
     }
@@ -137,7 +144,7 @@ async def test_what_was_found_is_explained_with_the_file_that_said_so_and_settin
     finder = WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable))
     python, ui, web = await finder.explain(candidate)
     assert (python.folder, python.works) == (".", True)
-    assert "because of tests/test_a.py" in python.seen
+    assert "because of tests/conftest.py and tests such as tests/test_a.py" in python.seen
     assert (ui.folder, "ui/package.json: scripts.test is `node --test`" in ui.seen) == ("ui", True)
     assert (web.folder, web.works) == ("web", False)
     assert "no runner for jest" in web.seen
@@ -202,3 +209,33 @@ async def test_environments_of_tox_nox_hatch_and_conda_are_found_with_who_made_t
         (os.path.relpath(hatch, tmp_path), "hatch's own environment"),
         ("/opt/conda/bin/python", "CONDA_PREFIX"),
     ]
+
+
+@needs_node
+async def test_runs_of_an_unchanged_tree_are_remembered_for_each_project_and_learned_from_together(
+    candidate_of: MakeCandidate, tmp_path: Path
+) -> None:
+    files = {
+        "tests/test_a.py": TEST,
+        "ui/package.json": '{"scripts": {"test": "node --test"}}',
+        "ui/test/a.test.js": NODE_TEST + "test('a', () => {});\n",
+    }
+    candidate = candidate_of(files)
+    memory = StoredSuiteMemory(tmp_path / "suite")
+    trees, prints = candidate._trees, Fingerprints(Path(candidate.root), os.environ)
+    kept = StoredBaselines(tmp_path / "baselines", 1_000_000)
+    finder = WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable))
+    remembering = RememberingFinder(finder, Remembering(Path(candidate.root), trees, kept, memory, prints))
+    runner = await remembering.find(candidate)
+
+    first = await runner.run(candidate, SuiteRequest(recall=True, changed=("ui/a.js",)))
+    facts = await memory.facts()
+    both = await runner.run(candidate, SuiteRequest(recall=True))
+    again = await runner.run(candidate, SuiteRequest(recall=True))
+
+    assert set(first.cases) == {"ui/test/a.test.js::a"}
+    assert (set(facts.durations_s), facts.whole_s) == (set(first.cases), None), "a part is not the whole suite"
+    assert set(both.cases) == {"ui/test/a.test.js::a", "tests/test_a.py::test_a"}
+    assert both.cases["ui/test/a.test.js::a"] is first.cases["ui/test/a.test.js::a"]
+    assert again.duration_s == both.duration_s
+    assert (await memory.facts()).whole_s == both.duration_s

@@ -65,6 +65,11 @@ async def test_a_command_is_known_by_the_tap_it_prints_or_writes(candidate_of: M
         assert report.unmeasured == {"src/a.go", "src/b.go"}
     quiet = await CommandRunner("echo 1..0").run(candidate, SuiteRequest())
     assert (quiet.collected, quiet.finished) == (0, True)
+    chosen = SuiteRequest(tests=("a.t::x y", "b.t"))
+    asked = await CommandRunner("sh -c 'echo 1..$#; for t; do echo \"ok - $t\"; done' sh '{tests}'").run(
+        candidate, chosen
+    )
+    assert set(asked.cases) == {"a.t::x y", "b.t"}
     lost = await CommandRunner("true {tap}").run(candidate, SuiteRequest())
     assert (lost.finished, "wrote no TAP" in lost.trouble) == (False, True)
     assert [case.outcome for case in (await CommandRunner("true").run(candidate, SuiteRequest())).cases.values()] == [
