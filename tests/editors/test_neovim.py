@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from agent_lsp.app.demo.sample_project import BUGGY_FILE, GOAL, make_sample_project
+from tests.judge.proxy import judged, through
 
 pytestmark = pytest.mark.editor
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "editors" / "nvim"
 DRIVER = Path(__file__).with_name("drive.lua")
+JUDGED = "judged.json"
 
 
 def _nvim() -> str:
@@ -27,7 +29,7 @@ def _nvim() -> str:
 
 def _drive(project: Path, home: Path) -> dict[str, Any]:
     report = home / "report.json"
-    server = [sys.executable, "-m", "agent_lsp", "serve"]
+    server = through(home / JUDGED, [sys.executable, "-m", "agent_lsp", "serve"])
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "NVIM", "ANTHROPIC_"))},
         "HOME": str(home),
@@ -76,3 +78,4 @@ async def test_neovim_runs_reviews_applies_and_undoes_with_one_u(tmp_path: Path)
     assert seen["applied"].startswith("# typed and not saved")
     assert seen["undone"] == seen["before"]
     assert (project / BUGGY_FILE).read_bytes() == on_disk, "an accepted change goes to the buffer, not to the file"
+    assert await judged(home / JUDGED) == []
