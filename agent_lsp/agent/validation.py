@@ -18,6 +18,7 @@ from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import inspect_tests
 from agent_lsp.domain.judging import judge
 from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, SandboxKind, SuiteRequest, SuiteRunner, Trees
+from agent_lsp.domain.staging import told_also
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
 
 A = TypeVar("A")
@@ -37,10 +38,14 @@ _LONG_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """`timeout_s` bounds each run of the tests. `parallel` runs both sides at once where candidates are isolated."""
+    """`timeout_s` bounds each run of the tests. `parallel` runs both sides at once where candidates are isolated.
+
+    `note_of_copies` is what each verdict says of tests that ran in a plain copy.
+    """
 
     timeout_s: float = 600.0
     parallel: bool = True
+    note_of_copies: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,11 @@ class Gate:
             return Evidence(verdict, witness=await self._witness(job, []))
         trial = replace(trial, selection=selection, duration_s=time.monotonic() - started_s)
         witness = await self._witness(job, [trial.before, trial.after])
-        return Evidence(judge(trial), trial.before, trial.after, witness)
+        return told_also(Evidence(judge(trial), trial.before, trial.after, witness), self._surroundings())
+
+    def _surroundings(self) -> tuple[str, ...]:
+        note = self._options.note_of_copies
+        return (note,) if note and self._pool.kind not in _ISOLATING else ()
 
     async def run_once(
         self,
@@ -126,7 +135,7 @@ class Gate:
         integrity = inspect_tests(job.edits)
         trial = Trial(job.edits, before, after, integrity=integrity, goal_tests=job.goal_tests, candidate=job.tree)
         trial = replace(trial, modules=modules)
-        if before.finished and not after.finished:
+        if before.finished and not after.finished and not after.tampered:
             trial = await self._crash_again(job, trial)
         if not trial.after.finished:
             return trial if before.finished else await self._again(job, trial)

@@ -13,6 +13,8 @@ from agent_lsp.settings.endpoint import Endpoint, endpoint
 from agent_lsp.settings.loader import Loaded, load
 from agent_lsp.settings.model import Settings
 from agent_lsp.settings.trust import TrustStore, trust_file
+from agent_lsp.workspace import landlock
+from agent_lsp.workspace.isolation import refuse_unisolated
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
 
 logger = logging.getLogger(__name__)
@@ -101,9 +103,13 @@ class Configuration:
 class CurrentFinder:
     """Finds the runner by the settings of the moment."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, landlock_abi: int | None = None) -> None:
+        """`landlock_abi` is the kernel's unless told."""
         self._configuration = configuration
+        self._landlock_abi = landlock.abi() if landlock_abi is None else landlock_abi
 
     async def find(self, candidate: Candidate) -> SuiteRunner:
-        """Raises RunnerUnavailableError."""
+        """Raises RunnerUnavailableError, also where the settings want no tests without a sandbox."""
+        if self._configuration.settings.sandbox.tests_without_sandbox == "refuse":
+            refuse_unisolated(candidate, self._landlock_abi)
         return await WorkspaceRunnerFinder(self._configuration.runner_options()).find(candidate)

@@ -116,10 +116,13 @@ async def _settings(configuration: Configuration) -> Row:
 
 async def _sandboxes(root: Path) -> list[Row]:
     rows = []
-    for number, found in enumerate(await probe_sandboxes(cache_dir(root))):
+    kinds = await probe_sandboxes(cache_dir(root))
+    alone = not any(found.works for found in kinds if found.kind != "clone")
+    use = "used, for no other kind works, and every verdict says so" if alone else "used only where no other kind works"
+    for number, found in enumerate(kinds):
         seen = "works" if found.works else found.reason
         if found.works and found.kind == "clone":
-            seen += f"; {_walls()}; used only where no other kind works"
+            seen += f"; {_walls()}; {use}"
         rows.append(Row(f"sandbox {found.kind}", found.works, seen, found.advice, needed=number == 2))
     return rows
 
@@ -128,7 +131,10 @@ def _walls() -> str:
     """What keeps the commands of a plain copy in."""
     version = landlock.abi()
     if version < 1:
-        return "isolates nothing, for this kernel has no Landlock: tests can read and write what you can"
+        return (
+            "isolates nothing, for this kernel has no Landlock: tests can read and write what you can "
+            "(sandbox.tests_without_sandbox = `refuse` keeps them from running)"
+        )
     network = "and the network is off" if version >= landlock.NETWORK_ABI else "but the network is open"
     return f"Landlock {version} keeps commands from files outside, {network}; docs/sandbox.md tells the rest"
 

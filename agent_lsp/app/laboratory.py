@@ -12,9 +12,11 @@ from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.settings.model import Settings
 from agent_lsp.storage.baselines import StoredBaselines
 from agent_lsp.storage.suite_memory import StoredSuiteMemory
+from agent_lsp.workspace import landlock
 from agent_lsp.workspace.fingerprint import Fingerprints
 from agent_lsp.workspace.import_graph import StoredImports
 from agent_lsp.workspace.installed import installed_elsewhere
+from agent_lsp.workspace.isolation import note_of_copies
 from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
@@ -35,9 +37,10 @@ class Laboratory:
 
 
 def _access(root: Path, settings: Settings) -> Access:
-    """The network where it is allowed, and the interpreter that a setting names, wherever it is."""
+    """The network where it is allowed, and what settings name: the interpreter, wherever it is, and further paths."""
     named = settings.tests.interpreter
-    shown = installed_elsewhere(str((root.resolve() / named).parent.parent)) if named else []
+    shown = [*installed_elsewhere(str((root.resolve() / named).parent.parent))] if named else []
+    shown += [str(root.resolve() / os.path.expanduser(path)) for path in settings.sandbox.visible]  # noqa: PTH111
     return Access(settings.sandbox.network, tuple(shown))
 
 
@@ -54,9 +57,12 @@ def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     pool = Pool(root, cache, trees, kind, _access(root, settings))
     memory = memory_of(root)
     baselines = StoredBaselines(cache / "baselines", int(settings.tests.baselines_mb * _BYTES_PER_MB))
-    prints = Fingerprints(root.resolve(), os.environ, extra=f"network={settings.sandbox.network}")
+    sandbox = settings.sandbox
+    seen = f" visible={sandbox.visible}" if sandbox.visible else ""
+    prints = Fingerprints(root.resolve(), os.environ, extra=f"network={sandbox.network}{seen}")
     finder = RememberingFinder(configuration.finder, Remembering(root, trees, baselines, memory, prints))
-    gate = Gate(trees, pool, finder, GateOptions(settings.tests.timeout_s))
+    note = note_of_copies(landlock.abi(), network=sandbox.network)
+    gate = Gate(trees, pool, finder, GateOptions(settings.tests.timeout_s, note_of_copies=note))
 
     def options() -> StageOptions:
         now = configuration.settings.tests

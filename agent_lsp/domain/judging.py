@@ -90,6 +90,9 @@ def _decide(case: _Case) -> Ruling:
 
 def _crashed(case: _Case) -> Ruling | None:
     before, after = case.trial.before, case.trial.after
+    if before.tampered or after.tampered:
+        sides = (("Without", before), ("With", after))
+        return Decision.UNDECIDED, [f"{side} the change {run.trouble}." for side, run in sides if run.tampered]
     if after.finished:
         return None
     if not before.finished:

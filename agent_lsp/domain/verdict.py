@@ -64,6 +64,7 @@ class SuiteReport:
     knows it. `touched` are the files under the root that the run read or imported. `not_found` are
     the asked ids and paths that no test answered to. `unmeasured` are the changed files whose lines the runner cannot
     follow; that it loaded them (opened them while the tests ran) is told all the same, unless `blind` says why not.
+    `tampered` says that code of the workspace replaced what reports: nothing in such a report can be believed.
     """
 
     runner: str
@@ -84,6 +85,7 @@ class SuiteReport:
     not_found: tuple[str, ...] = ()
     unmeasured: frozenset[str] = frozenset()
     blind: str = ""
+    tampered: bool = False
 
     @property
     def ran(self) -> int:

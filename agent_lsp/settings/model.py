@@ -137,6 +137,16 @@ class SandboxSettings(Section):
     commands_without_sandbox: bool = Field(
         default=False, description="Whether the model's commands may run where there is no sandbox."
     )
+    tests_without_sandbox: Literal["tell", "refuse"] = Field(
+        default="tell",
+        description="What becomes of tests where nothing isolates them, not even Landlock: they run and the verdict "
+        "says so, or they do not run.",
+    )
+    visible: Words = Field(
+        default=(),
+        description="Paths that commands and tests may read besides, such as `~/.gitconfig` or a folder of data; "
+        "relative ones start at the root.",
+    )
 
 
 class ProposalSettings(Section):

@@ -48,6 +48,17 @@ def _laxer(value: Any, below: Any) -> bool:
     return _ATTENTION[value] < _ATTENTION[below]
 
 
+_CAUTION: Final = {"tell": 0, "refuse": 1}
+
+
+def _bolder(value: Any, below: Any) -> bool:
+    return _CAUTION[value] < _CAUTION[below]
+
+
+def _adds(value: Any, below: Any) -> bool:
+    return not set(value) <= set(below)
+
+
 def _set(why: str) -> Rule:
     return Rule("with trust", why, _differs)
 
@@ -79,6 +90,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "sandbox.kind": Rule("stronger: yes; weaker: with trust", "weakens the sandbox", _weaker),
     "sandbox.network": Rule("off: yes; on: with trust", "opens the network", _turned_on),
     "sandbox.commands_without_sandbox": Rule("off: yes; on: with trust", "runs commands unprotected", _turned_on),
+    "sandbox.tests_without_sandbox": Rule("stricter: yes; laxer: with trust", "runs tests unprotected", _bolder),
+    "sandbox.visible": Rule("fewer: yes; more: with trust", "shows commands more of your disk", _adds),
     "proposal.allow_unproven": Rule("off: yes; on: with trust", "lets untested changes be applied", _turned_on),
     "repair.tries": _raise(_LIMIT),
     "repair.wall_clock_s": _raise(_LIMIT),

@@ -269,6 +269,7 @@ RISKY = {
     "sandbox.kind": '"clone"',
     "sandbox.network": "true",
     "sandbox.commands_without_sandbox": "true",
+    "sandbox.visible": '["~/.ssh"]',
     "proposal.allow_unproven": "true",
     "repair.tries": "100000",
     "repair.wall_clock_s": "86400",
@@ -280,7 +281,7 @@ def _toml(values: Mapping[str, str]) -> str:
 
 
 def test_every_restricted_key_has_a_sample_here() -> None:
-    assert set(RISKY) == set(RULES)
+    assert {*RISKY, "sandbox.tests_without_sandbox"} == set(RULES), "its default is the lax one"
     assert set(RULES) <= set(catalogue())
 
 
@@ -318,6 +319,24 @@ def test_a_workspace_may_make_things_stricter(place: Place) -> None:
     place.user.write_text('[sandbox]\nkind = "bubblewrap"\n')
     place.workspace('[sandbox]\nkind = "auto"\n')
     assert [row.key for row in place.load().withheld] == ["sandbox.kind"]
+
+
+def test_a_workspace_may_refuse_tests_without_a_sandbox_and_not_allow_them(place: Place) -> None:
+    place.workspace('[sandbox]\ntests_without_sandbox = "refuse"\n')
+    assert place.load().settings.sandbox.tests_without_sandbox == "refuse"
+    assert place.load().withheld == ()
+    place.user.write_text('[sandbox]\ntests_without_sandbox = "refuse"\n')
+    place.workspace('[sandbox]\ntests_without_sandbox = "tell"\n')
+    assert place.load().settings.sandbox.tests_without_sandbox == "refuse"
+    assert [row.key for row in place.load().withheld] == ["sandbox.tests_without_sandbox"]
+
+
+def test_a_workspace_may_show_commands_less_of_the_disk_and_not_more(place: Place) -> None:
+    place.user.write_text('[sandbox]\nvisible = ["~/.gitconfig", "/data"]\n')
+    place.workspace('[sandbox]\nvisible = ["/data"]\n')
+    assert place.load().settings.sandbox.visible == ("/data",)
+    place.workspace('[sandbox]\nvisible = ["/data", "~/.ssh"]\n')
+    assert place.load().settings.sandbox.visible == ("~/.gitconfig", "/data")
 
 
 def test_in_a_real_sandbox_a_workspace_may_name_its_own_test_program(place: Place) -> None:

@@ -172,6 +172,7 @@ def suite_report(runner: str, records: Records, result: CommandResult, *, fail_f
         touched=records.touched,
         output=result.output,
         not_found=tuple(records.not_found),
+        tampered=bool(records.marker and records.marker.get("replaced")),
     )
 
 
@@ -183,6 +184,9 @@ def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
             return f"the tests did not end within {result.duration_s:.0f} s{where or ' (no test was running)'}"
         why = f": {_complaint(result.output)}" if not records.cases and result.output.strip() else ""
         return f"the test process {_how(result.exit_status)}{where} before its report was complete{why}"
+    if marker.get("replaced"):
+        names = ", ".join(marker["replaced"][:5])
+        return f"code of the workspace replaced what reports on the tests ({names}), so their results tell nothing"
     if marker["exit_status"] in (3, 4) and not records.cases:
         return f"the test framework gave up before any test ran: {_complaint(result.output)}"
     told = (marker["collected"], marker["ended"])

@@ -107,15 +107,14 @@ class Recorder:
         self.ended += 1
         self.report.write("end", id=case_id, outcome=outcome, hits=self.tracer.take(), **fields)
 
-    def finish(self, exit_status: int) -> None:
-        """The end marker. Nothing of the run comes after it."""
+    def finish(self, exit_status: int, replaced: list[str]) -> None:
+        """The end marker. Nothing of the run comes after it. `replaced` is what of the reporting was tampered with."""
         self.tracer.look_for_copies()
         self.report.write("touched", paths=sorted(self.touched.paths()))
         dependents = {path: self.dependents(path) for path in self.tracer.loaded_by}
         self.report.write("dependents", files=dependents, hits=self.tracer.take())
-        self.report.write(
-            "finish", exit_status=exit_status, collected=self.collected, ended=self.ended, stopped=self.stopped
-        )
+        counts = {"collected": self.collected, "ended": self.ended}
+        self.report.write("finish", exit_status=exit_status, stopped=self.stopped, replaced=replaced, **counts)
 
     def dependents(self, path: str) -> list[str]:
         """Files under the root that import a watched file, directly or not, by their loaded modules' text."""

@@ -6,7 +6,9 @@ Needs pytest 6 or newer, on Python 3.8 or newer.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import types
 from typing import Any
 
 import pytest
@@ -39,6 +41,22 @@ _OFF: dict[str, Any] = {
 """Options of the project that would hide tests, stop early, leave this process, shuffle the tests anew in each run or
 write reports into the workspace."""
 
+_RELIED_ON: tuple[tuple[str, str, str], ...] = (
+    ("_pytest.runner", "CallInfo", "from_call"),
+    ("_pytest.runner", "", "call_runtest_hook"),
+    ("_pytest.runner", "", "call_and_report"),
+    ("_pytest.runner", "", "runtestprotocol"),
+    ("_pytest.runner", "", "pytest_runtest_makereport"),
+    ("_pytest.runner", "", "pytest_runtest_call"),
+    ("_pytest.reports", "TestReport", "from_item_and_call"),
+    ("_pytest.python", "", "pytest_pyfunc_call"),
+    ("_pytest.python", "Function", "runtest"),
+)
+"""Module, class and name of what decides an outcome in pytest; what a version does not have is passed over."""
+
+_KEPT: list[tuple[str, Any, str, Any, Any]] = []
+"""What stood where when the session began: words for it, its owner, its name there, the function, its code."""
+
 _SHORTEST_LIMIT_S = 10.0
 _AGAIN_S = 5.0
 """A test that goes on after it was stopped is stopped again after this time."""
@@ -58,6 +76,43 @@ def pytest_configure(config: Any) -> None:
         config.option.tbstyle = "short"
     root = str(getattr(config, "rootpath", None) or config.rootdir)
     RECORDER.report.write("framework", name="pytest", version=pytest.__version__, rootdir=root)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart() -> None:
+    """Plugins and the first conftests have made their changes by now; the code under test comes later."""
+    if any(words.startswith("pytest's") for words, *_ in _KEPT):
+        return
+    for module, kind, name in _RELIED_ON:
+        owner = sys.modules.get(module)
+        owner = getattr(owner, kind, None) if kind else owner
+        _keep("pytest's " + (kind + "." if kind else "") + name, owner, name)
+
+
+def _keep(words: str, owner: Any, name: str) -> None:
+    function = _function(owner, name)
+    if function is not None:
+        _KEPT.append((words, owner, name, function, getattr(function, "__code__", None)))
+
+
+def _function(owner: Any, name: str) -> Any:
+    found = getattr(owner, name, None)
+    return getattr(found, "__func__", found)
+
+
+def replaced() -> list[str]:
+    """What code of the workspace has put something else in place of, since the session began."""
+    return [words for words, owner, name, was, code in _KEPT if _is_foreign(_function(owner, name), was, code)]
+
+
+def _is_foreign(now: Any, was: Any, code: Any) -> bool:
+    """Plugins that are installed may change pytest late; they are not what is judged."""
+    found = getattr(now, "__code__", None)
+    if now is was and found is code:
+        return False
+    file = getattr(found, "co_filename", "")
+    installed = "site-packages" in file or "dist-packages" in file
+    return not file or (bool(RECORDER.relative(file)) and not installed)
 
 
 def _set_options(options: Any) -> None:
@@ -190,3 +245,15 @@ def _place(report: Any, item: Any) -> tuple[str, int | None]:
 
 def pytest_sessionfinish(session: Any) -> None:
     RECORDER.stopped = str(session.shouldfail or session.shouldstop or "")
+
+
+def _keep_own() -> None:
+    here = sys.modules[__name__]
+    for name, value in list(vars(here).items()):
+        if isinstance(value, types.FunctionType) and value.__module__ == __name__:
+            _keep("the plugin's " + name, here, name)
+    for name in ("begin", "end", "collect", "finish"):
+        _keep("the report's " + name, Recorder, name)
+
+
+_keep_own()

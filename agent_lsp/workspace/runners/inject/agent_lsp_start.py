@@ -29,6 +29,7 @@ def main() -> None:
     recorder.start()
     plugin = _plugin("agent_lsp_report" if config["framework"] == "pytest" else "agent_lsp_unittest", folder)
     plugin.RECORDER = recorder
+    replaced, finish = getattr(plugin, "replaced", list), recorder.finish  # as they are before other code can come
     status = 1
     try:
         if config["framework"] == "pytest":
@@ -38,7 +39,7 @@ def main() -> None:
             plugin.run(sys.argv[2:])
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    recorder.finish(status)
+    finish(status, replaced())
     sys.exit(status)
 
 
