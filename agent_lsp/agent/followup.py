@@ -11,7 +11,7 @@ from agent_lsp.agent.proposals import Proposal, resting_state
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Publish
-from agent_lsp.domain.staging import Settled
+from agent_lsp.domain.staging import Settled, alone
 from agent_lsp.domain.task import RunState
 from agent_lsp.domain.verdict import Evidence, Verdict
 
@@ -91,10 +91,12 @@ class Followup:
             raise
         except AgentLspError as error:
             logger.warning("the whole suite could not be run for %s: %s", proposal.id, error.message)
-            return
+            why = " ".join(part for part in (error.message.rstrip(".") + ".", error.hint) if part)
+            settled = alone(proposal.evidence, f"The whole suite could not be run: {why} Test again to try once more.")
         except Exception:
             logger.exception("the whole suite of %s failed", proposal.id)
-            return
+            why = "for a reason that the log holds. Test again to try once more."
+            settled = alone(proposal.evidence, f"The whole suite could not be run, {why}")
         self._take(proposal, settled)
 
     def _take(self, tested: Proposal, settled: Settled) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from agent_lsp.agent.checks import Checks
 from agent_lsp.agent.goal_tests import find_goals
 from agent_lsp.agent.validation import Gate, OnProgress
+from agent_lsp.domain import staging
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.checker_output import NewFindings
 from agent_lsp.domain.goal_names import selection_of
@@ -296,11 +297,11 @@ class StagedGate:
             done, _ = await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if not done and speaker.share >= _WORTH_WAITING:
                 await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-            if not some.done() and whole is not None and whole.done() and ran_out_of_time(whole.result()):
+            if not some.done() and whole is not None and whole.done() and not _told(whole):
                 await asyncio.wait({some}, timeout=limit_s)
             if some.done():
                 return some.result()
-            return whole.result() if whole is not None and whole.done() else None
+            return whole.result() if whole is not None and whole.done() and not _failed(whole) else None
         finally:
             await _ended(some)
 
@@ -316,17 +317,17 @@ class StagedGate:
         """Says what was left out, and what becomes of it."""
         decision = evidence.verdict.decision
         told = list(selection.sentences())
-        evidence = _without_noise(evidence, job.goal_tests)
+        evidence = staging.without_noise(evidence, job.goal_tests)
         worthwhile = decision.acceptable or decision is Decision.UNDECIDED
         hopeless = facts.unended and (facts.whole_s or 0.0) >= 0.9 * options.timeout_s
         if worthwhile and hopeless:
             limit = f"{options.timeout_s:.0f} s (tests.timeout_s)"
             told.append(f"The whole suite is not run, since it does not end within {limit}.")
         elif worthwhile:
-            told.append("The whole suite runs in the background once this is proposed, and has the last word.")
+            told.append(staging.IN_THE_BACKGROUND)
         evidence = told_also(evidence, told)
         if worthwhile and not hopeless:
-            self._keep(_Pending(job, evidence, whole))
+            self._keep(_Pending(job, evidence, None if _failed(whole) else whole))
         return evidence
 
     # --- the whole suite ---------------------------------------------------------------------------------------
@@ -369,15 +370,6 @@ class StagedGate:
         return any(pending.task is task for pending in self._pending.values())
 
 
-def _without_noise(evidence: Evidence, goals: Sequence[CaseId]) -> Evidence:
-    """Files that were selected and hold no test that runs are nobody's concern; missing goal tests are."""
-    verdict, after = evidence.verdict, evidence.after
-    missing = [goal for goal in goals if after is not None and goal in after.not_found]
-    reasons = [reason for reason in verdict.reasons if not reason.startswith("Not found: ")]
-    reasons += [f"Not found: {', '.join(missing)}."] if missing else []
-    return replace(evidence, verdict=replace(verdict, reasons=tuple(reasons)))
-
-
 def _with_findings(evidence: Evidence, found: NewFindings, options: StageOptions) -> Evidence:
     """New findings are told; they stop a change only where the settings say so."""
     evidence = told_also(evidence, found.sentences())
@@ -387,6 +379,15 @@ def _with_findings(evidence: Evidence, found: NewFindings, options: StageOptions
         reasons = (reason, *verdict.reasons)
         evidence = replace(evidence, verdict=replace(verdict, decision=Decision.UNDECIDED, reasons=reasons))
     return evidence
+
+
+def _failed(whole: "asyncio.Task[Evidence] | None") -> bool:
+    """Whether it ended without any evidence."""
+    return whole is not None and whole.done() and (whole.cancelled() or whole.exception() is not None)
+
+
+def _told(whole: "asyncio.Task[Evidence]") -> bool:
+    return not _failed(whole) and not ran_out_of_time(whole.result())
 
 
 async def _ended(task: "asyncio.Task[Evidence]") -> None:

@@ -3,10 +3,13 @@
 import ast
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from agent_lsp.domain.changes import FileEdit, FileMode
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
+
+IN_THE_BACKGROUND: Final = "The whole suite runs in the background once this is proposed, and has the last word."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,15 @@ def told_also(evidence: Evidence, sentences: Sequence[str]) -> Evidence:
     return replace(evidence, verdict=replace(verdict, reasons=reasons))
 
 
+def without_noise(evidence: Evidence, goals: Sequence[CaseId]) -> Evidence:
+    """Files that were selected and hold no test that runs are nobody's concern; missing goal tests are."""
+    verdict, after = evidence.verdict, evidence.after
+    missing = [goal for goal in goals if after is not None and goal in after.not_found]
+    reasons = [reason for reason in verdict.reasons if not reason.startswith("Not found: ")]
+    reasons += [f"Not found: {', '.join(missing)}."] if missing else []
+    return replace(evidence, verdict=replace(verdict, reasons=tuple(reasons)))
+
+
 def ran_out_of_time(evidence: Evidence) -> bool:
     """Whether the tests could not tell because their time was over, on both sides."""
     reports = (evidence.before, evidence.after)
@@ -65,8 +77,7 @@ def settle(first: Evidence, whole: Evidence) -> Settled:
     earlier, later = first.verdict, whole.verdict
     if not _ended(whole.before) or not (_ended(whole.after) or later.decision is Decision.REGRESSED):
         why = whole.after.trouble if whole.after is not None else " ".join(later.reasons)
-        told = f"The whole suite came to no end, so only the tests that were selected speak: {why}."
-        return Settled(told_also(first, [told]))
+        return alone(first, f"The whole suite came to no end, so only the tests that were selected speak: {why}.")
     seen = first.after.cases.keys() if first.after is not None else frozenset()
     missed = tuple(case for case in later.broken if case not in seen)
     withdrawn = earlier.decision.acceptable and not later.decision.acceptable
@@ -77,6 +88,12 @@ def settle(first: Evidence, whole: Evidence) -> Settled:
         reasons.append(f"The selected tests alone had made it {earlier.decision.value}.")
     verdict = replace(later, reasons=tuple(reasons))
     return Settled(replace(whole, verdict=verdict), withdrawn, missed, audited=True)
+
+
+def alone(first: Evidence, why: str) -> Settled:
+    """The earlier verdict stands by itself, and says why."""
+    reasons = tuple(reason for reason in first.verdict.reasons if reason != IN_THE_BACKGROUND)
+    return Settled(told_also(replace(first, verdict=replace(first.verdict, reasons=reasons)), [why]))
 
 
 def _withdrawal(earlier: Verdict, later: Verdict, missed: Collection[CaseId]) -> str:

@@ -9,11 +9,13 @@ process is process 1 of its namespaces; everything in them dies with it.
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
 import struct
 import sys
+import time
 from typing import Any
 
 _NEW_NS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = 0x20000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
@@ -31,6 +33,7 @@ _DEVICE_LINKS = {
 _SHARED_MEMORY = ("/dev/shm",)  # noqa: S108 - where semaphores live
 _LEAST_PROCESSES = 320
 _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
+_BUSY_TRIES, _BUSY_PAUSE_S = 400, 0.005
 
 
 class _Attributes(ctypes.Structure):
@@ -207,10 +210,15 @@ def _mount_overlay(target: str, options: str) -> None:
 
 
 def _set_attributes(path: str, attributes: _Attributes, flags: int) -> None:
-    size = ctypes.sizeof(attributes)
-    result = _libc().syscall(
-        _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags), ctypes.byref(attributes), size
-    )
+    """Tries again while something is being written beneath one of the mounts: the kernel then refuses all of them."""
+    size, change = ctypes.sizeof(attributes), _libc().syscall
+    for attempt in range(_BUSY_TRIES):
+        result = change(
+            _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags), ctypes.byref(attributes), size
+        )
+        if result == 0 or ctypes.get_errno() != errno.EBUSY or attempt == _BUSY_TRIES - 1:
+            break
+        time.sleep(_BUSY_PAUSE_S)
     _check(result, f"mount attributes of {path}")
 
 

@@ -1,5 +1,6 @@
 """The stages of a verdict on real workspaces with real pytest: what runs first, what is remembered, who is right."""
 
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import entry_points
@@ -8,10 +9,17 @@ from typing import Any
 
 import pytest
 
+from agent_lsp.agent.followup import Followup
+from agent_lsp.agent.proposals import Proposal
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.laboratory import Laboratory, laboratory, memory_of
 from agent_lsp.domain.changes import Entry, FileEdit
+from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.ids import ProposalId
+from agent_lsp.domain.staging import IN_THE_BACKGROUND
+from agent_lsp.domain.task import Goal, RunState
 from agent_lsp.domain.verdict import Decision, Evidence, Verdict
+from agent_lsp.workspace.layout import cache_dir
 
 ADD = "def add(a, b):\n    return a - b\n"
 FIXED = ADD.replace("a - b", "a + b")
@@ -270,3 +278,47 @@ async def test_new_findings_of_the_projects_own_linter_are_told_and_stop_a_chang
     assert (await shop.verdict(change)).decision is Decision.UNDECIDED
     shop.open(newFindings="off")
     assert not any(reason.startswith("ruff") for reason in (await shop.verdict(change)).reasons)
+
+
+class Offers:
+    """What is offered, with what was told of it."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        self.now, self.told = proposal, [proposal.evidence.verdict]
+
+    def get(self, proposal_id: str) -> Proposal:
+        return self.now
+
+    def put(self, proposal: Proposal) -> None:
+        self.now = proposal
+
+    def tell_verdict(self, proposal: Proposal, verdict: Verdict) -> None:
+        self.told.append(verdict)
+
+    def tell_state(self, proposal: Proposal, state: RunState, message: str = "") -> None:
+        assert state is RunState.PROPOSED, message
+
+    def note(self, proposal: Proposal, kind: EventKind, data: Mapping[str, Any]) -> None:
+        raise AssertionError(data)
+
+
+async def test_a_whole_suite_that_could_not_be_run_leaves_the_verdict_and_says_so(shops: Any) -> None:
+    shop: Shop = shops()
+    await learned(shop)
+    first = await shop.evidence({"calc.py": FIXED})
+    assert IN_THE_BACKGROUND in first.verdict.reasons
+    base = await shop.labs[-1].trees.snapshot(())
+    proposal = Proposal(ProposalId("p_1"), "r_1", Goal("make add add"), "adds", base, (), first)
+    offers = Offers(proposal)
+    followup = Followup(shop.labs[-1].gate, offers, lambda _event, _data: None)
+    upper = cache_dir(shop.root) / "candidates"
+    shutil.rmtree(upper)
+    upper.write_text("nothing can be made in here")
+    followup.heard(proposal)
+    await followup.over("p_1")
+    verdict = offers.told[-1]
+    assert (verdict.decision, verdict.selection) == (Decision.PROVEN, "impacted")
+    assert IN_THE_BACKGROUND not in verdict.reasons
+    [said] = [reason for reason in verdict.reasons if reason.startswith("The whole suite could not be run")]
+    assert said.endswith("Test again to try once more.")
+    assert offers.now.evidence.verdict is verdict
