@@ -20,20 +20,35 @@ Content-Length and a body of a stranger's choice: what begins otherwise is not r
 _LEFT: Final = "it closed its connection"
 
 
-class TcpChannel(asyncio.Protocol):
+class _Line:
+    """What both kinds have: somebody who hears, and a queue that empties."""
+
+    def __init__(self) -> None:
+        self._intake: Intake | None = None
+        self._context = contextvars.copy_context()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Hears no more, and waits so long for what is queued."""
+        if self._intake is not None:
+            self._intake.stop()
+        if timeout_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), timeout_s)
+
+
+class TcpChannel(_Line, asyncio.Protocol):
     """One TCP client. `on_open` is called when it has connected."""
 
     def __init__(self, on_open: Callable[["TcpChannel"], None]) -> None:
+        super().__init__()
         self._on_open = on_open
         self._transport: asyncio.Transport
         self._decoder = FrameDecoder()
         self._greeting: bytes | None = b""
         self._early: list[bytes | Noise] = []
-        self._intake: Intake | None = None
-        self._context = contextvars.copy_context()
         self._lost: str | None = None
-        self._emptied = asyncio.Event()
-        self._emptied.set()
 
     @property
     def peer(self) -> str:
@@ -59,14 +74,6 @@ class TcpChannel(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.write(data)
-
-    async def drain(self, timeout_s: float) -> None:
-        """Hears no more, and waits so long for what is queued."""
-        if self._intake is not None:
-            self._intake.stop()
-        if timeout_s > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), timeout_s)
 
     def close(self) -> None:
         """Safe to repeat."""
@@ -130,18 +137,15 @@ class TcpChannel(asyncio.Protocol):
                 self._context.run(self._intake.end, why)
 
 
-class WebSocketChannel:
+class WebSocketChannel(_Line):
     """One WebSocket client: a message is one frame of text, without a header."""
 
     def __init__(self, connection: "ServerConnection") -> None:
+        super().__init__()
         self._connection = connection
-        self._intake: Intake | None = None
-        self._context = contextvars.copy_context()
         self._waiting: deque[str] = deque()
         self._waiting_bytes = 0
         self._wanted = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
         self._closed = False
         self._sending = asyncio.get_running_loop().create_task(self._send())
 
@@ -188,14 +192,6 @@ class WebSocketChannel:
         self._waiting_bytes += len(body)
         self._emptied.clear()
         self._wanted.set()
-
-    async def drain(self, timeout_s: float) -> None:
-        """Hears no more, and waits so long for what is queued."""
-        if self._intake is not None:
-            self._intake.stop()
-        if timeout_s > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), timeout_s)
 
     def close(self) -> None:
         """Safe to repeat."""

@@ -79,7 +79,7 @@ class _Table:
                 return ["map", self.name(value)]
             case Reference(name):
                 return self.named(name)
-        raise NotImplementedError(kind)
+        raise TypeError(f"a kind of type that the table cannot tell: {kind}")
 
     def named(self, name: str) -> Any:
         if name in ("LSPAny", "LSPObject"):

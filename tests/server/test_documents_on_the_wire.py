@@ -9,7 +9,7 @@ from tests.server.conftest import CALC, Connect
 from tests.server.flows import proposed, run, settled, wait_state
 from tests.server.raw_client import BARE, VSCODE, Json, RawClient, uri_for
 
-CELL = "vscode-notebook-cell:/tmp/work/a.ipynb#W0sZmlsZQ%3D%3D"
+CELL = "vscode-notebook-cell:/project/a.ipynb#W0sZmlsZQ%3D%3D"
 
 
 def change(uri: str, *changes: Any, **version: Any) -> Json:
