@@ -1,5 +1,5 @@
 # Every target does its own set-up from a fresh clone: Python 3.11+, git and make are enough (uv is used when present).
-.PHONY: demo test check lint bench fuzz old-pytest test-editors setup schema lock clean
+.PHONY: demo test check lint bench fuzz old-pytest test-editors test-neovim setup schema lock clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
@@ -27,8 +27,12 @@ lint: setup ## ruff (lint and format) and mypy --strict
 
 check: lint test ## what CI runs: lint, format, types, tests
 
-test-editors: setup ## drive a real Neovim, and a real Emacs where there is one
-	@$(PY) -m pytest -q -m editor tests/editors
+test-editors: setup ## drive the real VS Code (code-server in Chromium) and Neovim, and Emacs where there is one
+	@sh scripts/setup-editors
+	@$(PY) -m pytest -q -m editor tests/editors $(PYTEST_ARGS)
+
+test-neovim: setup ## of these, the ones that need nothing but what `make setup` installs
+	@$(PY) -m pytest -q -m editor tests/editors --ignore-glob='*vscode*' $(PYTEST_ARGS)
 
 old-pytest: setup ## try the gate on pytest 3.10 to 9.0, each with a Python of its time (needs the network)
 	@$(PY) -m tests.old_pytest
@@ -41,10 +45,13 @@ bench: setup ## measure; docs/benchmarks.md tells what the figures mean (PARTS="
 
 schema: setup ## write docs/protocol.schema.json and the edge's table of params anew (the table needs LSP's meta model)
 	@$(PY) -m tests.judge.schema
+	@$(PY) -m tests.judge.lua_types
+	@$(PY) -m tests.editors.protocol_ts
+	@$(PY) -m tests.editors.vscode_manifest
 	@$(PY) -m tests.judge.params_table
 
 lock: setup ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 --no-header -o requirements.lock
 
 clean: ## remove what the targets above made
-	rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .editors editors/vscode/node_modules editors/vscode/dist .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,7 +1,7 @@
 """Owns accepting a proposal or a part of it: checked, tested on its own where needed, and written once."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,6 +11,7 @@ from agent_lsp.agent.parts import missing_reason
 from agent_lsp.agent.proposals import Proposal, part_goals, part_of, rest_of
 from agent_lsp.agent.retest import Retest
 from agent_lsp.agent.shelf import ReviewOptions, ReviewPorts, Shelf
+from agent_lsp.agent.writing import Writing
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.ids import HunkId
@@ -60,8 +61,10 @@ class Accept:
 
     def __init__(self, ports: ReviewPorts, options: ReviewOptions, shelf: Shelf, retest: Retest) -> None:
         self._ports, self._options, self._shelf, self._retest = ports, options, shelf, retest
-        self.writing = asyncio.Lock()
+        self.writing = Writing(ports)
         self._committed: set[asyncio.Task[Any]] = set()
+        self.on_refused: Callable[[Proposal, frozenset[HunkId], Verdict], None] | None = None
+        """Told of each part that its tests refused."""
 
     @contextmanager
     def point_of_no_return(self) -> Iterator[None]:
@@ -120,6 +123,8 @@ class Accept:
             choice = _Choice(self._shelf.get(proposal_id), wanted)
         evidence = choice.proposal.evidence if choice.whole else await self._test(choice)
         if (reason := await self._objection(choice, evidence)) is not None:
+            if self.on_refused is not None and not choice.whole and not evidence.verdict.decision.acceptable:
+                self.on_refused(choice.proposal, wanted, evidence.verdict)
             return refusal(reason, evidence.verdict if not choice.whole else choice.proposal.verdict)
         return await self._write(choice, evidence)
 
@@ -174,7 +179,7 @@ class Accept:
 
     async def _write(self, choice: _Choice, evidence: Evidence) -> Answer:
         proposal = self._shelf.get(choice.proposal.id)
-        async with self.writing:
+        async with self.writing.alone():
             self._shelf.tell_state(proposal, RunState.APPLYING, f"applying {choice.label}")
             note: dict[str, Any] = {"hunks": sorted(choice.wanted), "verdict": evidence.verdict.decision.value}
             if not evidence.verdict.decision.acceptable:

@@ -1,7 +1,7 @@
 """Owns the one transaction that changes the person's files: all of it or nothing, and never on text that moved."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,18 +10,8 @@ from agent_lsp.agent.sight import Sight, look, text_like
 from agent_lsp.domain.changes import ChangeKind, Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import AgentLspError, RefusedError, StaleError
 from agent_lsp.domain.events import Event, EventKind
-from agent_lsp.domain.ports import (
-    BufferChange,
-    Checkpoint,
-    CheckpointFile,
-    Checkpoints,
-    CheckpointState,
-    Clock,
-    Editor,
-    Files,
-    Journal,
-    Trees,
-)
+from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, Checkpoints, CheckpointState
+from agent_lsp.domain.ports import BufferChange, BufferOutcome, Clock, Editor, Files, Journal, Trees
 from agent_lsp.domain.text import decode
 
 logger = logging.getLogger(__name__)
@@ -51,6 +41,7 @@ class Deed:
     intent: EventKind = EventKind.APPLY_INTENT
     done: EventKind = EventKind.APPLY_DONE
     note: Mapping[str, Any] | None = None
+    undoes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +87,21 @@ async def perform(hands: Hands, deed: Deed) -> DeedOutcome:
     except (AgentLspError, OSError, TimeoutError) as error:
         return DeedOutcome(False, _refusal(error, ()))
     tried: list[Step] = []
+    give_room: Callable[[], None] = lambda: None  # noqa: E731
     try:
-        for step in steps:
-            await _do(hands, step, tried)
+        give_room = await hands.files.hold_room(_room_bytes(steps))
+        await _do_all(hands, steps, tried)
         await _verify(hands, steps)
         await hands.checkpoints.mark(deed.checkpoint_id, CheckpointState.DONE)
     except (AgentLspError, OSError, TimeoutError) as error:
+        give_room()
         left = await _take_back(hands, deed, tried, error)
         return DeedOutcome(False, _refusal(error, left), left)
     except BaseException as error:
+        give_room()
         await _take_back(hands, deed, tried, error)
         raise
+    give_room()
     _record(hands, deed, deed.done, {})
     try:
         await hands.journal.flush()
@@ -137,7 +132,7 @@ async def plan_steps(deed: Deed, sight: Sight) -> tuple[Step, ...]:
 
 async def _take_back(hands: Hands, deed: Deed, tried: Sequence[Step], error: BaseException) -> tuple[str, ...]:
     """Undoes the steps that had an effect, newest first; gives the paths where that was not possible."""
-    refused = tried[-1] if isinstance(error, _NotTakenError) else None
+    refused = error.step if isinstance(error, _NotTakenError) else None
     left: list[str] = []
     stuck = False
     for step in reversed(tried):
@@ -148,10 +143,13 @@ async def _take_back(hands: Hands, deed: Deed, tried: Sequence[Step], error: Bas
             undone, stuck = False, True
         if not undone and step is not refused:
             left.append(step.path)
-    if not stuck:
-        await hands.checkpoints.mark(deed.checkpoint_id, CheckpointState.UNDONE)
     _record(hands, deed, EventKind.APPLY_UNDONE, {"left": left})
-    await hands.journal.flush()
+    try:
+        if not stuck:
+            await hands.checkpoints.mark(deed.checkpoint_id, CheckpointState.UNDONE)
+        await hands.journal.flush()
+    except AgentLspError as problem:
+        logger.error("it is taken back, but the journal could not say so yet: %s", problem)
     return tuple(left)
 
 
@@ -218,6 +216,7 @@ async def _intend(hands: Hands, deed: Deed, steps: Sequence[Step]) -> None:
             CheckpointState.INTENDED,
             files,
             hands.clock.now(),
+            deed.undoes,
         )
     )
     rows = [{"path": file.path, "inEditor": file.in_editor} for file in files]
@@ -240,6 +239,40 @@ def _is_link_swap(step: DiskStep) -> bool:
 class _NotTakenError(RefusedError):
     """The editor said no; what it holds now is the person's."""
 
+    def __init__(self, message: str, step: BufferStep) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+def _room_bytes(steps: Sequence[Step]) -> int:
+    """What putting the files on disk back can take at most."""
+    return sum(len(step.before.content) for step in steps if isinstance(step, DiskStep) and step.before is not None)
+
+
+async def _do_all(hands: Hands, steps: Sequence[Step], tried: list[Step]) -> None:
+    """Everything in its order; several documents in one request where the editor makes one undo of that."""
+    buffers = [step for step in steps if isinstance(step, BufferStep)]
+    for step in steps:
+        if isinstance(step, DiskStep):
+            await _do(hands, step, tried)
+    if len(buffers) > 1:
+        tried += buffers
+        outcomes = await hands.editor.edit_together([step.change for step in buffers])
+        if outcomes is not None:
+            for step, outcome in zip(buffers, outcomes, strict=True):
+                _believe(step, outcome)
+            return
+        del tried[-len(buffers) :]
+    for step in buffers:
+        await _do(hands, step, tried)
+
+
+def _believe(step: BufferStep, outcome: BufferOutcome) -> None:
+    """Raises _NotTakenError unless the document holds the wanted text."""
+    if outcome.text != step.change.new_text:
+        why = outcome.reason or "its text is not the wanted one afterwards"
+        raise _NotTakenError(f"the editor did not change {step.path}: {why}", step)
+
 
 async def _do(hands: Hands, step: Step, tried: list[Step]) -> None:
     """One effect; it is noted in `tried` just before, so that it is taken back even when it half happened."""
@@ -250,10 +283,7 @@ async def _do(hands: Hands, step: Step, tried: list[Step]) -> None:
         await put(hands.files, step.path, step.before, step.after)
         return
     tried.append(step)
-    outcome = await hands.editor.edit(step.change)
-    if outcome.text != step.change.new_text:
-        why = outcome.reason or "its text is not the wanted one afterwards"
-        raise _NotTakenError(f"the editor did not change {step.path}: {why}")
+    _believe(step, await hands.editor.edit(step.change))
 
 
 async def _verify(hands: Hands, steps: Sequence[Step]) -> None:
@@ -280,7 +310,7 @@ async def _undo(hands: Hands, step: Step) -> bool:
         buffer = next((b for b in await hands.editor.buffers() if b.path == step.path), None)
         if buffer is None or buffer.text == step.change.old_text:
             return True
-        wanted = await _unedited(hands, step, buffer.text)
+        wanted = await without_edit(hands.trees, step.change.old_text, step.change.new_text, buffer.text)
         if wanted is None or wanted == buffer.text:
             return wanted is not None
         change = BufferChange(step.path, buffer.version, buffer.text, wanted, f"Take back: {step.change.label}")
@@ -289,14 +319,15 @@ async def _undo(hands: Hands, step: Step) -> bool:
     return False
 
 
-async def _unedited(hands: Hands, step: BufferStep, text: str) -> str | None:
-    """The document without our edit, with what was typed into it since; None where the two cannot be told apart."""
-    if text == step.change.new_text:
-        return step.change.old_text
-    after, now, before = (
-        Entry(part.encode("utf-8", "surrogatepass")) for part in (step.change.new_text, text, step.change.old_text)
-    )
-    merged = await merge_entries(hands.trees, after, now, before)
+async def without_edit(trees: Trees, before: str, after: str, now: str) -> str | None:
+    """A document without the edit that led from `before` to `after`, and with what was typed since.
+
+    None where the two cannot be told apart.
+    """
+    if now == after:
+        return before
+    base, ours, theirs = (Entry(part.encode("utf-8", "surrogatepass")) for part in (after, now, before))
+    merged = await merge_entries(trees, base, ours, theirs)
     return None if merged is None else merged.content.decode("utf-8", "surrogatepass")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent_lsp.domain.errors import NoModelError
+from agent_lsp.domain.errors import AgentLspError, NoModelError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.plan import Plan, Reflection
@@ -146,6 +146,28 @@ class Engines:
     execution: ExecutionEngine
     reflection: ReflectionEngine
     listens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """All three engines of a run that nobody can work on: each says why."""
+
+    why: AgentLspError
+
+    async def plan(self, task: PlanTask) -> Plan:
+        """Raises the reason."""
+        del task
+        raise self.why
+
+    async def execute(self, task: StepTask) -> StepOutcome:
+        """Raises the reason."""
+        del task
+        raise self.why
+
+    async def reflect(self, task: ReflectionTask) -> Reflection:
+        """Raises the reason."""
+        del task
+        raise self.why
 
 
 WAYS_TO_CONFIGURE = (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from agent_lsp.agent.background import Background
 from agent_lsp.agent.findings import problems_of
 from agent_lsp.agent.proposals import Proposal, resting_state
 from agent_lsp.domain.errors import AgentLspError
@@ -47,40 +48,29 @@ class Followup:
 
     def __init__(self, whole: WholeSuite, offers: Offers, publish: Publish) -> None:
         self._whole, self._offers, self._publish = whole, offers, publish
-        self._tasks: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._work = Background()
 
     def heard(self, proposal: Proposal) -> None:
         """The proposal is this now. An applied change is followed to the end: it may have to be taken back."""
-        key = proposal.evidence.verdict.candidate
-        known = self._tasks.get(proposal.id)
-        if known is not None and (known[0] != key or proposal.state in _ABANDONED):
+        tree = proposal.evidence.verdict.candidate
+        known = self._work.tree_of(proposal.id)
+        if known is not None and (known != tree or proposal.state in _ABANDONED):
             if proposal.state is not RunState.APPLIED:
-                known[1].cancel()
+                self._work.cancel(proposal.id)
             known = None
         if known is not None or not proposal.is_open:
             return
         following = self._whole.follow(proposal.evidence)
-        if following is None:
-            return
-        task = asyncio.get_running_loop().create_task(self._guarded(proposal, following))
-        self._tasks[proposal.id] = (key, task)
-        task.add_done_callback(lambda done: self._forget(proposal.id, done))
+        if following is not None:
+            self._work.begin(proposal.id, tree, self._guarded(proposal, following))
 
     async def over(self, proposal_id: str) -> None:
         """Returns once the whole suite has had its word, at once where it is not asked."""
-        if (known := self._tasks.get(proposal_id)) is not None:
-            await asyncio.wait({known[1]})
+        await self._work.over(proposal_id)
 
     async def close(self) -> None:
         """Stops everything."""
-        tasks = [task for _, task in self._tasks.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _forget(self, proposal_id: str, done: "asyncio.Task[None]") -> None:
-        if (known := self._tasks.get(proposal_id)) is not None and known[1] is done:
-            del self._tasks[proposal_id]
+        await self._work.close()
 
     async def _guarded(self, proposal: Proposal, following: "asyncio.Task[Settled]") -> None:
         try:

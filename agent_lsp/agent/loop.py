@@ -89,6 +89,7 @@ class Loop:
         self._goal_tests = _goal_tests(run)
         self._validated: tuple[tuple[FileEdit, ...], tuple[CaseId, ...], Evidence] | None = None
         self._summaries: dict[int, str] = {}
+        self._harvested: tuple[FileEdit, ...] = ()
 
     async def carry_out(self) -> None:
         """From the goal to the proposal, or to the plan's rejection. Leaves no candidate behind."""
@@ -211,6 +212,8 @@ class Loop:
             self._summaries[index] = outcome.summary
         self._goal_tests = tuple(dict.fromkeys((*_goal_tests(run), *outcome.goal_tests)))
         edits = await self.workshop.candidate.harvest()
+        run.plan = self._plan.with_files(index, _newly(edits, self._harvested))
+        self._harvested = edits
         await self._take_evidence(edits, outcome.evidence)
         return Work(outcome, edits, await self._evidence(edits))
 
@@ -366,6 +369,12 @@ def _goal_tests(run: Run) -> tuple[CaseId, ...]:
     """The named tests, and the failing tests whose diagnostics the run was started from."""
     from_problems = (problem.code for problem in run.goal.problems if "::" in problem.code)
     return tuple(dict.fromkeys((*run.goal.tests, *from_problems)))
+
+
+def _newly(edits: tuple[FileEdit, ...], before: tuple[FileEdit, ...]) -> list[str]:
+    """The files that an attempt changed further."""
+    known = {edit.path: edit.after for edit in before}
+    return [edit.path for edit in edits if edit.path not in known or known[edit.path] != edit.after]
 
 
 def _no_change(stop: Stop, summary: str) -> str:

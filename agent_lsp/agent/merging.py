@@ -59,8 +59,11 @@ async def merge_entries(trees: Trees, base: Entry, ours: Entry, theirs: Entry) -
 
 async def _rebase_edit(edit: FileEdit, trees: Trees, tree: str) -> FileEdit | Conflict | None:
     current = await trees.read(tree, edit.base_path)
-    if edit.old_path is not None and await trees.read(tree, edit.path) is not None:
-        return Conflict(edit.path, f"{edit.path} exists now; the proposal moves {edit.old_path} there.")
+    there = await trees.read(tree, edit.path) if edit.old_path is not None else None
+    if there is not None:
+        moved_already = current is None and there == edit.after
+        taken = Conflict(edit.path, f"{edit.path} exists now; the proposal moves {edit.old_path} there.")
+        return None if moved_already else taken
     if current == edit.before:
         return edit
     if edit.before is None:

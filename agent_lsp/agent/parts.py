@@ -1,11 +1,10 @@
 """Owns the words for a part of a proposal: which hunks it leaves out, and which test needs them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from agent_lsp.agent.proposals import Proposal, part_goals
-from agent_lsp.domain.changes import FileHunks, Hunk
+from agent_lsp.domain.changes import FileHunks, Hunk, lines_after
 from agent_lsp.domain.ids import CaseId, HunkId
-from agent_lsp.domain.text import split_lines
 from agent_lsp.domain.verdict import Verdict
 
 _TESTS_TOLD = 5
@@ -28,7 +27,7 @@ def missing_reason(proposal: Proposal, wanted: Collection[HunkId], verdict: Verd
 
 def _needs(test: CaseId, proposal: Proposal, wanted: Collection[HunkId], *, broken: bool) -> str:
     left_out = [(file, hunk) for file in proposal.files for hunk in file.hunks if hunk.id not in wanted]
-    run = [(file, hunk) for file, hunk in left_out if _is_run_by(test, file, hunk, proposal)]
+    run = [(file, hunk) for file, hunk in left_out if runs_hunk(test, file, hunk, proposal)]
     names = [f"{file.edit.path} {_where(hunk)} ({hunk.id})" for file, hunk in run or left_out]
     joined = ", ".join(names)
     what = "is broken" if broken else "still fails"
@@ -36,26 +35,11 @@ def _needs(test: CaseId, proposal: Proposal, wanted: Collection[HunkId], *, brok
     return f"{test} {what} without {which} {joined}."
 
 
-def _is_run_by(test: CaseId, file: FileHunks, hunk: Hunk, proposal: Proposal) -> bool:
+def runs_hunk(test: CaseId, file: FileHunks, hunk: Hunk, proposal: Proposal) -> bool:
     """Whether the test ran a line of the hunk when the whole proposal was tested."""
     after = proposal.evidence.after
     lines: Mapping[int, frozenset[CaseId]] = {} if after is None else after.executed.get(file.edit.path, {})
-    return any(test in lines.get(number, ()) for number in _lines_after(file.hunks, hunk))
-
-
-def _lines_after(hunks: Sequence[Hunk], hunk: Hunk) -> range:
-    """The hunk's lines in the file after the whole change, one-based; for a pure deletion the line that follows."""
-    shift = 0
-    for earlier in hunks:
-        if earlier.id == hunk.id:
-            break
-        shift += _line_count(earlier.new_text) - (earlier.end_line - earlier.start_line)
-    first = hunk.start_line + shift + 1
-    return range(first, first + max(1, _line_count(hunk.new_text)))
-
-
-def _line_count(text: str) -> int:
-    return len(split_lines(text))
+    return any(test in lines.get(number, ()) for number in lines_after(file.hunks, hunk))
 
 
 def _where(hunk: Hunk) -> str:

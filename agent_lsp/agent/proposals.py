@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Final
 
-from agent_lsp.domain.changes import FileEdit, FileHunks, hunks_of, select, unified_diff
+from agent_lsp.domain.changes import FileEdit, FileHunks, Hunk, hunks_of, lines_after, select, unified_diff
 from agent_lsp.domain.errors import UnknownIdError
 from agent_lsp.domain.ids import CaseId, HunkId, ProposalId
 from agent_lsp.domain.ports import Snapshot
@@ -14,6 +15,9 @@ from agent_lsp.domain.verdict import NOT_RUN, Decision, Evidence, Verdict
 UNTESTED = Evidence(NOT_RUN)
 """What a change has before its tests ran."""
 
+TESTS_TOLD: Final = 20
+"""Of the tests that ran a hunk so many are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -22,6 +26,7 @@ class Proposal:
     `names` gives hunks the id they were first shown under where the text alone would give another one (two equal
     hunks of which the first is gone). `goal_tests` is what a part of it must fix. `state` is what its run rests in:
     PROPOSED or FAILED while it is open, APPLIED or DISCARDED after. `trouble` says why it cannot be made current.
+    `suggestion` is the smallest part found acceptable after a smaller one was refused.
     """
 
     id: ProposalId
@@ -39,6 +44,7 @@ class Proposal:
     checkpoint_id: str | None = None
     state: RunState = RunState.PROPOSED
     trouble: str = ""
+    suggestion: frozenset[HunkId] = frozenset()
 
     @property
     def stale(self) -> bool:
@@ -92,12 +98,14 @@ def event_data(proposal: Proposal, *, allow_unproven: bool = False) -> dict[str,
         "stale": proposal.stale,
         "trouble": proposal.trouble,
         "stalePaths": sorted(proposal.stale_paths),
-        "files": [_file_data(file, proposal.base) for file in proposal.files],
+        "files": [_file_data(file, proposal) for file in proposal.files],
         "diff": _diff_of(proposal.edits),
         "verdict": verdict.to_json(),
         "acceptable": allow_unproven or verdict.decision.acceptable,
         "witness": dict(proposal.witness),
     }
+    if proposal.suggestion and proposal.suggestion < set(proposal.hunk_ids):
+        data["suggestion"] = [hunk for hunk in proposal.hunk_ids if hunk in proposal.suggestion]
     if proposal.checkpoint_id:
         data["checkpointId"] = proposal.checkpoint_id
     return data
@@ -210,13 +218,13 @@ def _left(edit: FileEdit, taken: FileEdit | None) -> FileEdit | None:
     return FileEdit(edit.path, taken.after, edit.after)
 
 
-def _file_data(file: FileHunks, base: Snapshot) -> dict[str, object]:
+def _file_data(file: FileHunks, proposal: Proposal) -> dict[str, object]:
     edit = file.edit
     return {
         "path": edit.path,
         "oldPath": edit.old_path,
         "kind": edit.kind.value,
-        "baseVersion": base.buffers.get(edit.base_path),
+        "baseVersion": proposal.base.buffers.get(edit.base_path),
         "baseSha256": edit.before.sha256 if edit.before else None,
         "hunks": [
             {
@@ -226,7 +234,19 @@ def _file_data(file: FileHunks, base: Snapshot) -> dict[str, object]:
                 "oldText": hunk.old_text,
                 "newText": hunk.new_text,
                 "class": hunk.hunk_class.value,
+                **_ran(file, hunk, proposal.evidence),
             }
             for hunk in file.hunks
         ],
     }
+
+
+def _ran(file: FileHunks, hunk: Hunk, evidence: Evidence) -> dict[str, object]:
+    """The passing tests that ran a hunk's lines, and which of these none ran (zero-based, in the changed file)."""
+    if evidence.after is None:
+        return {}
+    lines = lines_after(file.hunks, hunk)
+    rows = evidence.after.executed.get(file.edit.path, {})
+    tests = sorted({test for line in lines for test in rows.get(line, ())})
+    unrun = [row.line for row in evidence.verdict.unrun_lines if row.path == file.edit.path and row.line + 1 in lines]
+    return {"tests": tests[:TESTS_TOLD], "testCount": len(tests), "unrun": unrun}

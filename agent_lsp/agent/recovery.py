@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent_lsp.agent.apply import Hands, put
+from agent_lsp.agent.apply import Hands, put, without_edit
+from agent_lsp.agent.merging import merge_entries
 from agent_lsp.agent.sight import Sight, look, text_like
-from agent_lsp.domain.changes import FileMode
+from agent_lsp.domain.changes import Entry, FileMode
 from agent_lsp.domain.errors import AgentLspError, ToolError
 from agent_lsp.domain.events import Event, EventKind
+from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, CheckpointState
 from agent_lsp.domain.policy import inside_root
-from agent_lsp.domain.ports import BufferChange, Checkpoint, CheckpointFile, CheckpointState
+from agent_lsp.domain.ports import BufferChange
 from agent_lsp.domain.task import RunState
 
 logger = logging.getLogger(__name__)
@@ -40,25 +42,69 @@ class Recovered:
 
 async def recover(hands: Hands, open_runs: Callable[[], Awaitable[Sequence[str]]] | None = None) -> Recovered:
     """Mends what a crash left; safe to repeat. `open_runs` gives runs that nobody works on any more."""
-    undone: list[str] = []
-    restored: list[str] = []
-    left: list[str] = []
     runs = await (_open_runs(hands) if open_runs is None else open_runs())  # before our own events look like work
-    for checkpoint in await hands.checkpoints.unfinished():
-        left_here: list[str] = []
-        stuck = await _undo(hands, checkpoint, restored, left_here)
-        left += left_here
-        if not stuck:
-            await hands.checkpoints.mark(checkpoint.id, CheckpointState.UNDONE)
-            undone.append(checkpoint.id)
-        data = {"checkpointId": checkpoint.id, "proposalId": checkpoint.proposal_id, "left": left_here, "why": CRASHED}
-        hands.journal.append(Event(checkpoint.run_id, EventKind.APPLY_UNDONE, data, hands.clock.now()))
+    found = await take_back(hands)
+    await hands.files.tidy(())
+    await _say_what_was_done(hands, runs)
+    return replace(found, closed_runs=tuple(runs))
+
+
+async def close_runs(hands: Hands, runs: Sequence[str]) -> None:
+    """Runs that were at work when their process died end as failed."""
     for run_id in runs:
         reason = await _close_reason(hands, run_id)
         data = {"state": RunState.FAILED.value, "reason": reason}
         hands.journal.append(Event(run_id, EventKind.RUN_ENDED, data, hands.clock.now()))
     await hands.journal.flush()
-    return Recovered(tuple(undone), tuple(restored), tuple(left), tuple(runs))
+
+
+async def take_back(hands: Hands) -> Recovered:
+    """Undoes transactions that their process did not end. Only for who may write alone in the workspace now."""
+    undone: list[str] = []
+    restored: list[str] = []
+    left: list[str] = []
+    for checkpoint in await hands.checkpoints.unfinished():
+        left_here: list[str] = []
+        stuck = await _undo(hands, checkpoint, restored, left_here)
+        left += left_here
+        await _tidy(hands, checkpoint)
+        if not stuck:
+            await hands.checkpoints.mark(checkpoint.id, CheckpointState.UNDONE)
+            undone.append(checkpoint.id)
+        data = {"checkpointId": checkpoint.id, "proposalId": checkpoint.proposal_id, "left": left_here, "why": CRASHED}
+        hands.journal.append(Event(checkpoint.run_id, EventKind.APPLY_UNDONE, data, hands.clock.now()))
+    if undone or left:
+        await hands.journal.flush()
+    return Recovered(tuple(undone), tuple(restored), tuple(left))
+
+
+async def _tidy(hands: Hands, checkpoint: Checkpoint) -> None:
+    """Drafts of files, and folders that were made for files that are not there after all."""
+    inside = [file for file in checkpoint.files if _is_inside(file.path)]
+    created = [file.path for file in inside if file.before is None]
+    await hands.files.tidy([file.path for file in inside], created)
+
+
+async def _say_what_was_done(hands: Hands, runs: Sequence[str]) -> None:
+    """A transaction that was completed, and whose process died before the journal could say so."""
+    wanted = set(runs)
+    for row in await hands.checkpoints.rows() if wanted else ():
+        if row.state is not CheckpointState.DONE or row.run_id not in wanted:
+            continue
+        events = await hands.journal.read(row.run_id)
+        kinds = (EventKind.APPLY_DONE, EventKind.ROLLBACK_DONE)
+        if not any(event.kind in kinds and event.data.get("checkpointId") == row.id for event in events):
+            kind = EventKind.ROLLBACK_DONE if row.undoes else EventKind.APPLY_DONE
+            data = {"checkpointId": row.id, "proposalId": row.proposal_id, "label": row.label, "why": CRASHED}
+            hands.journal.append(Event(row.run_id, kind, data, hands.clock.now()))
+
+
+def _is_inside(path: str) -> bool:
+    try:
+        inside_root(path)
+    except ToolError:
+        return False
+    return True
 
 
 async def _undo(hands: Hands, checkpoint: Checkpoint, restored: list[str], left: list[str]) -> bool:
@@ -92,24 +138,38 @@ async def _look(hands: Hands) -> Sight:
 
 
 async def _undo_file(hands: Hands, file: CheckpointFile, sight: Sight) -> bool | None:
-    """True: put back. False: nothing to do. None: it holds neither the old nor the new bytes, and is left alone."""
+    """True: put back. False: nothing to do. None: what was done since cannot be told from it; it is left alone."""
     buffer = sight.buffer(file.path)
     if file.in_editor and buffer is not None and file.before is not None and file.after is not None:
         old, new = text_like(file.before, None), text_like(file.after, file.before)
         if buffer.text == old:
             return False
-        if old is None or buffer.text != new:
+        if old is None or new is None:
             return None
-        change = BufferChange(file.path, buffer.version, buffer.text, old, "Take back an interrupted change")
+        wanted = await without_edit(hands.trees, old, new, buffer.text)
+        if wanted is None or wanted == buffer.text:
+            return None if wanted is None else False
+        change = BufferChange(file.path, buffer.version, buffer.text, wanted, "Take back an interrupted change")
         outcome = await hands.editor.edit(change)
-        return True if outcome.text == old else None
+        return True if outcome.text == wanted else None
     current = await sight.disk(file.path)
     if current == file.before:
         return False
     between = current is None and file.before is not None and file.before.mode is FileMode.SYMLINK
-    if current != file.after and not between:
+    if current == file.after or between:
+        await put(hands.files, file.path, current, file.before)
+        return True
+    return await _undo_around(hands, file, current)
+
+
+async def _undo_around(hands: Hands, file: CheckpointFile, current: Entry | None) -> bool | None:
+    """Takes our part out of a file that somebody changed since."""
+    if current is None or file.before is None or file.after is None:
         return False if file.in_editor else None
-    await put(hands.files, file.path, current, file.before)
+    merged = await merge_entries(hands.trees, file.after, current, file.before)
+    if merged is None or merged == current:
+        return False if file.in_editor or merged == current else None
+    await put(hands.files, file.path, current, merged)
     return True
 
 

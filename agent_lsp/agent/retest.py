@@ -150,7 +150,8 @@ class Retest:
             return None
         if not rebased.edits:
             message = "nothing is left of it: the text already holds the change"
-            self._shelf.close(current, RunState.DISCARDED, message)
+            state = RunState.APPLIED if current.checkpoint_id else RunState.DISCARDED
+            self._shelf.close(current, state, message, current.checkpoint_id)
             return None
         return rebased
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent_lsp.agent.accept import STOPPED, Accept, Answer, refusal
-from agent_lsp.agent.apply import Deed, perform
+from agent_lsp.agent.amending import amended_file, amended_hunk, laid_over
 from agent_lsp.agent.followup import Followup
+from agent_lsp.agent.history import History
+from agent_lsp.agent.mutating import Mutating
 from agent_lsp.agent.proposals import Proposal, resting_state, wanted_hunks, without
-from agent_lsp.agent.recovery import Recovered, recover
+from agent_lsp.agent.recovery import Recovered
 from agent_lsp.agent.retest import Retest
-from agent_lsp.agent.rollback import undoing
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts, Shelf, record_of, wanted_list, wanted_text
-from agent_lsp.agent.sight import look
+from agent_lsp.agent.sufficient import Completion
 from agent_lsp.domain.changes import FileEdit
-from agent_lsp.domain.errors import AgentLspError, RefusedError, UnknownIdError
+from agent_lsp.domain.errors import AgentLspError, BadArgumentError, RefusedError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import ProposalId
 from agent_lsp.domain.ports import Snapshot
@@ -25,7 +26,6 @@ from agent_lsp.domain.verdict import Evidence
 logger = logging.getLogger(__name__)
 
 ABANDON_WITHIN_S: Final = 0.8
-UNDO_STOPPED: Final = "It was cancelled before anything was written."
 
 
 class Review:
@@ -41,9 +41,12 @@ class Review:
         self._accept = Accept(ports, options, self._shelf, self._retest)
         self._accepting: asyncio.Task[Answer] | None = None
         self._accepting_id = ""
-        self._undoing: set[asyncio.Task[Answer]] = set()
+        self.history = History(ports, hooks, self._shelf, self._retest, self._accept)
         self._followup = Followup(ports.whole, self._shelf, ports.publish) if ports.whole is not None else None
-        self._shelf.watcher = self._followup.heard if self._followup is not None else None
+        self._mutating = Mutating(ports.mutants, self._shelf) if ports.mutants is not None else None
+        self._shelf.watcher = self._heard
+        self._completion = Completion(ports, self._shelf)
+        self._accept.on_refused = self._completion.refused
 
     async def offer(
         self, run_id: str, goal: Goal | str, summary: str, base: Snapshot, edits: Sequence[FileEdit], evidence: Evidence
@@ -120,6 +123,30 @@ class Review:
             self._hooks.on_feedback(proposal.run_id, proposal.id, feedback)
         return {"state": (RunState.VALIDATING if left.edits else RunState.DISCARDED).value}
 
+    async def amend(self, args: Mapping[str, Any]) -> Answer:
+        """`{state, hunks}`. The person's own text for a hunk or a file, tested in the background like any other."""
+        proposal = self._find(args)
+        if not proposal.is_open:
+            raise RefusedError(f"this proposal was already {proposal.state.value}")
+        if self._accepting_id == proposal.id and self._accepting is not None and not self._accepting.done():
+            raise RefusedError("this proposal is being applied", hint="Wait until it is done, then roll it back.")
+        text = args.get("text")
+        if not isinstance(text, str):
+            raise BadArgumentError("`text` is missing", hint="Give the new text of the hunk, or of the file at `path`.")
+        if isinstance(path := args.get("path"), str):
+            drawn = args.get("from")
+            text = await laid_over(self._ports.trees, proposal, path, drawn if isinstance(drawn, str) else None, text)
+            amended, what = amended_file(proposal, path, text), path
+        else:
+            amended, what = amended_hunk(proposal, wanted_text(args, "hunk"), text), str(args["hunk"])
+        if amended.edits != proposal.edits:
+            self._completion.stop(proposal.id)
+            self._retest.cancel(proposal.id)
+            self._shelf.note(proposal, EventKind.NOTE, {"text": f"the person edited {what}"})
+            self._shelf.put(amended)
+            self._retest.start(proposal.id)
+        return {"state": RunState.VALIDATING.value, "hunks": list(self._shelf.get(proposal.id).hunk_ids)}
+
     async def revalidate(self, args: Mapping[str, Any]) -> Answer:
         """`{verdict, pending?}`. The proposal keeps its id and its hunks theirs."""
         proposal = self._find(args)
@@ -133,8 +160,7 @@ class Review:
         """`{state}`. Ends what a person wished for and no longer wants: an apply or a revalidation, or a rollback."""
         checkpoint_id = args.get("checkpointId")
         if isinstance(checkpoint_id, str):
-            tasks = [task for task in self._undoing if task.get_name() == checkpoint_id]
-            await self._stop(tasks)
+            await self._stop(self.history.at_work(checkpoint_id))
             return {"state": ""}
         proposal = self._find(args)
         testing = self._retest.running(proposal.id)
@@ -154,17 +180,7 @@ class Review:
 
     async def rollback(self, args: Mapping[str, Any]) -> Answer:
         """`{applied, reason?, checkpointId?}`; the new checkpoint undoes the undoing."""
-        checkpoint_id = wanted_text(args, "checkpointId")
-        task = asyncio.get_running_loop().create_task(self._rollback(checkpoint_id), name=checkpoint_id)
-        self._undoing.add(task)
-        task.add_done_callback(self._undoing.discard)
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            if not self._accept.stop(task):
-                task.add_done_callback(self._tell_undone)
-            raise
-        return {"applied": False, "reason": UNDO_STOPPED} if task.cancelled() else task.result()
+        return await self.history.rollback(args)
 
     async def stale(self, args: Mapping[str, Any]) -> Answer:
         """The editor saw text move under a proposal; no paths: it moved back, which the bytes must confirm."""
@@ -178,56 +194,36 @@ class Review:
         return {}
 
     async def followed(self, proposal_id: str) -> None:
-        """Waits for the whole suite where a selection of the tests made the verdict: for those who look only once."""
-        if self._followup is not None:
-            await self._followup.over(proposal_id)
+        """Waits for what follows a verdict in the background: for those who look only once."""
+        for following in self._following:
+            await following.over(proposal_id)
 
     async def recover(self) -> Recovered:
         """Mends what a crash left; run once at the start, before anything else, and safe to repeat."""
-        async with self._accept.writing:
-            found = await recover(self._ports.hands, self._ports.open_runs)
-        if found.message:
-            self._ports.publish("message", {"level": "warning", "text": found.message})
-        return found
+        return await self.history.recover()
 
     async def close(self) -> None:
         """Ends all work. A transaction that has begun is finished first: half of it is never left."""
-        async with self._accept.writing:
-            tasks = [task for task in (self._accepting, *self._undoing) if task is not None and not task.done()]
+        async with self._accept.writing.lock:
+            tasks = [
+                task for task in (self._accepting, *self.history.at_work()) if task is not None and not task.done()
+            ]
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._retest.close()
-        if self._followup is not None:
-            await self._followup.close()
+        await self._completion.close()
+        for following in self._following:
+            await following.close()
 
-    async def _rollback(self, checkpoint_id: str) -> Answer:
-        checkpoint = await self._ports.checkpoints.get(checkpoint_id)
-        if checkpoint is None:
-            raise UnknownIdError(f"there is no checkpoint {checkpoint_id}", hint="Only the newest ones are kept.")
-        async with self._accept.writing:
-            try:
-                sight = await look(self._ports.files, self._ports.editor)
-                edits = await undoing(checkpoint, sight, self._ports.trees)
-            except AgentLspError as error:
-                return {"applied": False, "reason": error.message}
-            new_id = self._ports.new_id("c")
-            deed = Deed(
-                new_id,
-                checkpoint.run_id,
-                checkpoint.proposal_id,
-                f"Undo {checkpoint.label}",
-                edits,
-                EventKind.ROLLBACK_INTENT,
-                EventKind.ROLLBACK_DONE,
-                {"undoes": checkpoint_id},
-            )
-            with self._accept.point_of_no_return():
-                outcome = await perform(self._ports.hands, deed)
-                if not outcome.applied:
-                    return {"applied": False, "reason": outcome.reason}
-                await self._accept.look_again()
-        return {"applied": True, "checkpointId": new_id}
+    @property
+    def _following(self) -> "tuple[Followup | Mutating, ...]":
+        """What goes on behind proposals, in the order in which one waits for the other."""
+        return tuple(following for following in (self._followup, self._mutating) if following is not None)
+
+    def _heard(self, proposal: Proposal) -> None:
+        for following in self._following:
+            following.heard(proposal)
 
     def _find(self, args: Mapping[str, Any]) -> Proposal:
         return self._shelf.get(wanted_text(args, "proposalId"))
@@ -253,8 +249,3 @@ class Review:
             self._ports.publish("message", {"runId": proposal.run_id, "level": "warning", "text": text})
         else:
             self._tell_late(proposal, done)
-
-    def _tell_undone(self, done: "asyncio.Task[Answer]") -> None:
-        if not done.cancelled() and done.exception() is None and done.result()["applied"]:
-            text = "The change was rolled back all the same: its files were being written when you cancelled."
-            self._ports.publish("message", {"level": "warning", "text": text})

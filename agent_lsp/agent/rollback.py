@@ -1,10 +1,14 @@
 """Owns undoing an apply: only what the agent wrote goes, what the person did since stays."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from agent_lsp.agent.merging import merge_entries
 from agent_lsp.agent.sight import Sight
 from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.errors import RefusedError
-from agent_lsp.domain.ports import Checkpoint, CheckpointFile, CheckpointState, Trees
+from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, CheckpointRow, CheckpointState
+from agent_lsp.domain.ports import Trees
 
 
 async def undoing(checkpoint: Checkpoint, sight: Sight, trees: Trees) -> tuple[FileEdit, ...]:
@@ -23,6 +27,37 @@ async def undoing(checkpoint: Checkpoint, sight: Sight, trees: Trees) -> tuple[F
     if not edits:
         raise RefusedError("nothing of this change is left to undo")
     return tuple(edits)
+
+
+def written(checkpoint: Checkpoint) -> tuple[FileEdit, ...]:
+    """What a checkpoint's change wrote, whatever came after."""
+    return tuple(FileEdit(file.path, file.before, file.after) for file in _one_per_path(checkpoint))
+
+
+def listed(rows: Sequence[CheckpointRow]) -> list[dict[str, Any]]:
+    """Rows, newest first, as they are told: a later one that undoes one may itself have been undone."""
+    undone: set[str] = set()
+    told = []
+    for row in rows:
+        state = {CheckpointState.INTENDED: "unfinished", CheckpointState.UNDONE: "taken_back"}.get(row.state)
+        if state is None:
+            state = "rolled_back" if row.id in undone else "applied"
+            if row.undoes and state == "applied":
+                undone.add(row.undoes)
+        told.append(
+            {
+                "checkpointId": row.id,
+                "runId": row.run_id,
+                "proposalId": row.proposal_id,
+                "summary": row.label,
+                "files": list(row.paths),
+                "timeS": row.time_s,
+                "sizeBytes": row.size_bytes,
+                "state": state,
+                **({"undoes": row.undoes} if row.undoes else {}),
+            }
+        )
+    return told
 
 
 def _one_per_path(checkpoint: Checkpoint) -> list[CheckpointFile]:

@@ -68,6 +68,7 @@ class Run:
             self.verdict,
             self.desk.meter.usage,
             self._message,
+            self.engines.name,
         )
 
     def move(self, state: RunState, message: str = "") -> None:

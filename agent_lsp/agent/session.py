@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from agent_lsp.agent.approval import Approved, Rejected
-from agent_lsp.agent.engines import EngineChoice
+from agent_lsp.agent.engines import EngineChoice, Engines, Nobody
 from agent_lsp.agent.loop import Loop
+from agent_lsp.agent.proposals import Proposal
 from agent_lsp.agent.run import Run, Telling
-from agent_lsp.agent.tools.submit_plan import plan_of
+from agent_lsp.agent.tools.submit_plan import plan_kept, plan_of
 from agent_lsp.agent.world import World
 from agent_lsp.domain.changes import FileEdit, hunks_of, select
 from agent_lsp.domain.errors import AgentLspError, BadArgumentError, OperatorError, RefusedError, UnknownIdError
@@ -48,8 +49,9 @@ class _Entry:
 class Session:
     """All runs of one workspace. Every method answers at once; work goes on in tasks."""
 
-    def __init__(self, world: World, policy: Callable[[], RunPolicy]) -> None:
-        self._world, self._policy = world, policy
+    def __init__(self, world: World, policy: Callable[[], RunPolicy], *, keeps_offers: bool = False) -> None:
+        """With `keeps_offers`, what is on offer at the end is offered again by the next process."""
+        self._world, self._policy, self._keeps_offers = world, policy, keeps_offers
         self._entries: dict[str, _Entry] = {}
         self._stopped = False
 
@@ -194,11 +196,16 @@ class Session:
                 entry.run.changed()
 
     async def stop(self) -> None:
-        """Ends all runs and closes their candidates; a proposal that nobody decided on counts as discarded."""
+        """Ends all runs and closes their candidates.
+
+        A proposal that nobody decided on counts as discarded, unless it is kept for the next process.
+        """
         entries = list(self._entries.values())
         await asyncio.gather(*(self._end_task(entry, STOP_WITHIN_S) for entry in entries))
         for run in (entry.run for entry in entries):
-            if run.state not in ENDED:
+            if run.state is RunState.PROPOSED and run.proposal_id is not None and self._keeps_offers:
+                run.record(EventKind.NOTE, {"text": f"{run.proposal_id} waits for the next start"})
+            elif run.state not in ENDED:
                 run.move(RunState.DISCARDED, "the editor was closed before it was decided")
         self._stopped = True
         try:
@@ -292,6 +299,31 @@ class Session:
         ended = [run_id for run_id, entry in self._entries.items() if entry.run.state in ENDED]
         for run_id in ended[: max(0, len(ended) - ENDED_KEPT)]:
             del self._entries[run_id]
+
+
+async def bring_back(session: Session, proposal: Proposal) -> None:
+    """A run of an earlier process whose change is on offer again: it rests, and can go on from feedback."""
+    world = session._world
+    budget, engines = _engines_for(session._policy, proposal.goal)
+    run = Run(proposal.run_id, proposal.goal, engines, budget, Telling(world.journal, world.publish, world.clock))
+    entry = _Entry(run, Loop(run, world))
+    entry.loop.offered = proposal.edits
+    run.plan = plan_kept(await world.journal.read(run.id), proposal.goal)
+    run.proposal_id, run.verdict = proposal.id, proposal.evidence.verdict.decision.value
+    session._forget_old()
+    session._entries[run.id] = entry
+    run.show_plan(run.plan)
+    run.move(RunState.PROPOSED, "on offer again after a new start")
+
+
+def _engines_for(policy: Callable[[], RunPolicy], goal: Goal) -> tuple[Budget, Engines]:
+    """Who would work on; somebody who says why nobody can where no model is configured now."""
+    try:
+        chosen = policy()
+        return chosen.budget, chosen.choice.choose(goal)
+    except AgentLspError as error:
+        nobody = Nobody(error)
+        return Budget(), Engines("nobody", nobody, nobody, nobody, listens=False)
 
 
 def _selected(edits: tuple[FileEdit, ...], ids: set[HunkId]) -> tuple[FileEdit, ...]:

@@ -11,7 +11,6 @@ from agent_lsp.agent.goal_tests import find_goals
 from agent_lsp.agent.validation import Gate, OnProgress
 from agent_lsp.domain import staging
 from agent_lsp.domain.changes import FileEdit
-from agent_lsp.domain.checker_output import NewFindings
 from agent_lsp.domain.goal_names import selection_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.impact import Selection, SuiteFacts, guessed_whole_s, select
@@ -150,7 +149,7 @@ class StagedGate:
             if checks is not None:
                 await asyncio.wait({checks}, timeout=max(_CHECKS_WAIT_S, 0.5 * evidence.verdict.duration_s))
                 if checks.done():
-                    evidence = _with_findings(evidence, checks.result(), options)
+                    evidence = staging.with_findings(evidence, checks.result(), block=options.findings == "block")
         finally:
             if checks is not None:
                 checks.cancel()
@@ -272,7 +271,7 @@ class StagedGate:
             last = attempt == _ATTEMPTS - 1
             job.told(f"Running {len(selection.tests)} tests and test files that the change is most likely to affect")
             limit_s = None if last else _START_UP_S + _OVERRUN * budget_s
-            evidence = await self._first_of(job, selection, whole, limit_s)
+            evidence = await self._first_of(job, selection, whole, limit_s, budget_s)
             if evidence is not None and (last or not ran_out_of_time(evidence)):
                 break
             budget_s = budget_s if attempt == 0 else budget_s / _SHRINK  # what was seen makes a better guess first
@@ -283,13 +282,26 @@ class StagedGate:
         return self._with_rest(job, evidence, selection, facts, options, whole)
 
     async def _first_of(
-        self, job: _Job, selection: Selection, whole: "asyncio.Task[Evidence] | None", limit_s: float | None
+        self,
+        job: _Job,
+        selection: Selection,
+        whole: "asyncio.Task[Evidence] | None",
+        limit_s: float | None,
+        enough_s: float,
     ) -> Evidence | None:
-        """Whichever ends first; None if neither did in time."""
+        """Whichever ends first; None if neither did in time.
+
+        Once `enough_s` are over, runners that can begin no further test: what has ended by then is judged.
+        """
         speaker = _Speaker(job.tell)
         some = asyncio.get_running_loop().create_task(
             self._gate.validate(
-                job.base_tree, job.edits, goal_tests=job.goal_tests, scope=selection.tests, on_progress=speaker
+                job.base_tree,
+                job.edits,
+                goal_tests=job.goal_tests,
+                scope=selection.tests,
+                enough_s=enough_s,
+                on_progress=speaker,
             )
         )
         try:
@@ -316,7 +328,7 @@ class StagedGate:
     ) -> Evidence:
         """Says what was left out, and what becomes of it."""
         decision = evidence.verdict.decision
-        told = list(selection.sentences())
+        told = [*selection.sentences(), *staging.cut_short(evidence)]
         evidence = staging.without_noise(evidence, job.goal_tests)
         worthwhile = decision.acceptable or decision is Decision.UNDECIDED
         hopeless = facts.unended and (facts.whole_s or 0.0) >= 0.9 * options.timeout_s
@@ -368,17 +380,6 @@ class StagedGate:
 
     def _is_kept(self, task: "asyncio.Task[Evidence]") -> bool:
         return any(pending.task is task for pending in self._pending.values())
-
-
-def _with_findings(evidence: Evidence, found: NewFindings, options: StageOptions) -> Evidence:
-    """New findings are told; they stop a change only where the settings say so."""
-    evidence = told_also(evidence, found.sentences())
-    verdict = evidence.verdict
-    if options.findings == "block" and found.rows and verdict.decision.acceptable:
-        reason = "The project's own checkers find new faults, and tests.new_findings is `block`."
-        reasons = (reason, *verdict.reasons)
-        evidence = replace(evidence, verdict=replace(verdict, decision=Decision.UNDECIDED, reasons=reasons))
-    return evidence
 
 
 def _failed(whole: "asyncio.Task[Evidence] | None") -> bool:

@@ -34,8 +34,19 @@ class Validator(Judge, Protocol):
         ...
 
 
+class Past(Protocol):
+    """What was applied before. Implementation: agent/history.py."""
+
+    async def checkpoints(self, args: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    async def preview(self, args: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+
 class Reviewer(Protocol):
     """Owns proposals once they are made, and everything a person does with them. Implementation: agent/review.py."""
+
+    @property
+    def history(self) -> Past: ...
 
     async def offer(
         self, run_id: str, goal: Goal, summary: str, base: Snapshot, edits: Sequence[FileEdit], evidence: Evidence
@@ -48,6 +59,8 @@ class Reviewer(Protocol):
     async def apply(self, args: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
     async def discard(self, args: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    async def amend(self, args: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
     async def revalidate(self, args: Mapping[str, Any]) -> Mapping[str, Any]: ...
 

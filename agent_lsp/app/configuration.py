@@ -8,28 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from agent_lsp.domain.errors import ConfigError
-from agent_lsp.domain.ports import Candidate, Publish, SuiteRunner
+from agent_lsp.domain.ports import Candidate, EditorModels, Publish, SuiteRunner
 from agent_lsp.settings.endpoint import Endpoint, endpoint
 from agent_lsp.settings.loader import Loaded, load
 from agent_lsp.settings.model import Settings
 from agent_lsp.settings.trust import TrustStore, trust_file
 from agent_lsp.workspace import landlock
 from agent_lsp.workspace.isolation import refuse_unisolated
+from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
+from agent_lsp.workspace.runners.warm import WarmRuns
+from agent_lsp.workspace.runners.warm_memory import WarmMemory
 
 logger = logging.getLogger(__name__)
+
+
+def warm_memory(root: Path) -> WarmMemory:
+    """What is kept of the warm runs of a workspace."""
+    return WarmMemory(cache_dir(root) / "warm.json")
 
 
 class Configuration:
     """What runs that start from now on get. `trust` and `configure` are the calls of the edge."""
 
-    def __init__(self, root: Path, publish: Publish, client: Mapping[str, Any]) -> None:
+    def __init__(
+        self, root: Path, publish: Publish, client: Mapping[str, Any], lent: EditorModels | None = None
+    ) -> None:
         """Wrong settings do not stop the runtime from starting: `check` refuses the runs that would use them."""
-        self._root, self._publish, self._client = root, publish, client
+        self._root, self._publish, self._client, self._lent = root, publish, client, lent
         self._problem: ConfigError | None = None
         self._isolated = False
         self._loaded = Loaded(Settings())
         self._load()
+        self.warm_memory = warm_memory(root)
+        self._warm = WarmRuns(self.warm_memory)
         self.finder = CurrentFinder(self)
 
     @property
@@ -40,7 +52,12 @@ class Configuration:
     @property
     def endpoint(self) -> Endpoint:
         """Who answers, with the key from the environment."""
-        return endpoint(self.settings.model, os.environ)
+        return endpoint(self.settings.model, os.environ, editor_lends=bool(self._lent and self._lent.known))
+
+    @property
+    def may_borrow(self) -> bool:
+        """Whether a model of the editor may be the one that answers."""
+        return self._lent is not None and self.endpoint.provider != "anthropic"
 
     def runner_options(self) -> RunnerOptions:
         """How the tests are run, as the finder takes it."""
@@ -51,7 +68,12 @@ class Configuration:
             command=shlex.join(chosen.command) or None,
             args=chosen.args,
             timeout_s=chosen.timeout_s,
+            root=str(self._root.resolve()),
         )
+
+    def warm(self) -> WarmRuns | None:
+        """What makes runs warm, unless the settings want none."""
+        return self._warm if self.settings.tests.warm == "auto" else None
 
     def check(self) -> None:
         """Reads files that a person may have mended meanwhile. Raises ConfigError naming the key and the file."""
@@ -112,4 +134,5 @@ class CurrentFinder:
         """Raises RunnerUnavailableError, also where the settings want no tests without a sandbox."""
         if self._configuration.settings.sandbox.tests_without_sandbox == "refuse":
             refuse_unisolated(candidate, self._landlock_abi)
-        return await WorkspaceRunnerFinder(self._configuration.runner_options()).find(candidate)
+        configuration = self._configuration
+        return await WorkspaceRunnerFinder(configuration.runner_options(), configuration.warm()).find(candidate)

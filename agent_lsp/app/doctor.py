@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_lsp.app.configuration import Configuration
-from agent_lsp.app.laboratory import memory_of
+from agent_lsp.app.laboratory import bound_bytes, history_of, memory_of
 from agent_lsp.domain.errors import AgentLspError
+from agent_lsp.domain.flakiness import worst
 from agent_lsp.providers.anthropic import DEFAULT_BASE_URL
 from agent_lsp.providers.health import probe as probe_endpoint
 from agent_lsp.workspace import landlock
@@ -28,10 +29,14 @@ from agent_lsp.workspace.probe import probe as probe_sandboxes
 from agent_lsp.workspace.process import Start, run
 from agent_lsp.workspace.runners.detect import WorkspaceRunnerFinder
 from agent_lsp.workspace.snapshot import GitTrees
+from agent_lsp.workspace.tidying import holdings
 
 _EDITORS: Final = {"nvim": "Neovim", "code": "VS Code", "codium": "VSCodium", "emacs": "Emacs", "hx": "Helix"}
+_ISOLATING: Final = ("sandbox overlay", "sandbox bubblewrap")
 _ENDPOINT_WITHIN_S: Final = 10.0
+_LOW_BYTES: Final = 2_000_000_000
 _EXIT_USAGE: Final = 2
+_FLAKY_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,9 @@ async def _rows(root: Path) -> list[Row]:
     rows += await _sandboxes(root)
     rows += await _runners(root, configuration)
     checks: list[Callable[[], Awaitable[Row]]] = [
+        lambda: _cache(root, configuration),
         lambda: _selection(root, configuration),
+        lambda: _warm(configuration, isolated=any(row.works and row.name in _ISOLATING for row in rows)),
         lambda: _model(configuration),
     ]
     rows += [await _guarded(check) for check in checks]
@@ -165,7 +172,39 @@ async def _selection(root: Path, configuration: Configuration) -> Row:
     memory = memory_of(root)
     facts, audit = await memory.facts(), await memory.audited()
     size = "not known yet" if facts.whole_s is None else f"{'over ' if facts.unended else ''}{facts.whole_s:.0f} s"
-    return Row("test selection", True, f"whole suite: {size}; {audit.sentence()}")
+    flaky = worst(await history_of(root).flaky(), _FLAKY_SHOWN)
+    told = "; ".join(flaky) if flaky else "no flaky test is known"
+    return Row("test selection", True, f"whole suite: {size}; {audit.sentence()}; {told}")
+
+
+async def _cache(root: Path, configuration: Configuration) -> Row:
+    """What all workspaces keep in the cache, and what they may."""
+    caches, bound = cache_dir(root).parent, bound_bytes(configuration.settings)
+    found = await asyncio.to_thread(holdings, caches) if caches.is_dir() else []
+    used_bytes = sum(row.size_bytes for row in found)
+    place = next(folder for folder in (caches, *caches.parents) if folder.is_dir())
+    free_bytes = shutil.disk_usage(place).free
+    limit = "without a bound" if bound is None else f"of {_gb(bound)} at most (cache.max_gb)"
+    seen = f"{_gb(used_bytes)} {limit} for {len(found)} workspaces in {caches}; {_gb(free_bytes)} free on its disk"
+    if free_bytes < _LOW_BYTES:
+        return Row("cache", False, seen, "Free some space on this disk, or move the cache with AGENT_LSP_CACHE_DIR.")
+    advice = "What is unused goes within the hour; what is in use stays. Or raise cache.max_gb."
+    return Row("cache", bound is None or used_bytes <= bound, seen, advice)
+
+
+def _gb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB"
+
+
+async def _warm(configuration: Configuration, *, isolated: bool) -> Row:
+    """How warm runs have fared: told, nothing that a person must mend."""
+    name = "warm runs"
+    if configuration.warm() is None:
+        return Row(name, True, "off (tests.warm): every run of the tests starts by itself")
+    if not isolated or configuration.settings.sandbox.kind == "clone":
+        return Row(name, True, "not used: a plain copy has no process namespace")
+    known = await configuration.warm_memory.latest()
+    return Row(name, True, known.sentence() if known is not None else "none yet; only the embedded search uses them")
 
 
 async def _model(configuration: Configuration) -> Row:

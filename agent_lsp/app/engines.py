@@ -11,12 +11,13 @@ from agent_lsp.agent.repair.engine import embedded
 from agent_lsp.agent.repair.search import RepairOptions
 from agent_lsp.agent.stages import StagedGate
 from agent_lsp.app.prompts import load_prompts
-from agent_lsp.domain.ports import Clock, RunnerFinder
+from agent_lsp.domain.ports import Clock, EditorModels, Model, RunnerFinder
 from agent_lsp.providers.anthropic import DEFAULT_BASE_URL, AnthropicModel
 from agent_lsp.providers.anthropic import Endpoint as AnthropicEndpoint
+from agent_lsp.providers.editor import EditorModel
 from agent_lsp.providers.pricing import PRICES, Price, price_of
 from agent_lsp.settings.endpoint import Endpoint
-from agent_lsp.settings.model import ModelSettings, Settings
+from agent_lsp.settings.model import DEFAULT_MODEL, ModelSettings, Settings
 
 _NO_KEY = "none"
 """What is sent as the key to an endpoint that wants none; the SDK insists on one."""
@@ -29,6 +30,7 @@ class EngineMaker:
     gate: StagedGate
     finder: RunnerFinder
     clock: Clock
+    lent: EditorModels | None = None
     _models: dict[tuple[str, str, str], AnthropicModel] = field(default_factory=dict)
     _prompts: Prompts | None = None
 
@@ -61,7 +63,13 @@ class EngineMaker:
             commands_without_sandbox=settings.sandbox.commands_without_sandbox,
         )
 
-    def _model(self, settings: ModelSettings, endpoint: Endpoint) -> AnthropicModel:
+    def _model(self, settings: ModelSettings, endpoint: Endpoint) -> Model:
+        if endpoint.provider == "editor":
+            wanted = "" if endpoint.name == DEFAULT_MODEL else endpoint.name
+            return EditorModel(self.lent, wanted, settings.request_timeout_s)
+        return self._anthropic(settings, endpoint)
+
+    def _anthropic(self, settings: ModelSettings, endpoint: Endpoint) -> AnthropicModel:
         address = endpoint.base_url or DEFAULT_BASE_URL
         key = (address, endpoint.name, endpoint.api_key or _NO_KEY)
         if key not in self._models:

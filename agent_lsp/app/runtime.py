@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_lsp.agent.calls import handlers
+from agent_lsp.agent.proposals import Proposal
 from agent_lsp.agent.review import Review
-from agent_lsp.agent.session import RunPolicy, Session
+from agent_lsp.agent.session import RunPolicy, Session, bring_back
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
 from agent_lsp.agent.stages import StagedGate
 from agent_lsp.agent.world import World
@@ -24,18 +25,21 @@ from agent_lsp.app.laboratory import laboratory
 from agent_lsp.app.logs import start_log
 from agent_lsp.app.past import DATABASE_NAME
 from agent_lsp.domain.errors import AgentLspError
-from agent_lsp.domain.ports import Clock, Editor, Publish, SandboxKind
+from agent_lsp.domain.ports import Clock, Editor, EditorModels, Publish, SandboxKind
 from agent_lsp.domain.task import ENDED, RunState
 from agent_lsp.link.peer import Handler
+from agent_lsp.settings.model import ProposalSettings
 from agent_lsp.storage.checkpoints import StoredCheckpoints
 from agent_lsp.storage.console_log import ConsoleLog
 from agent_lsp.storage.database import Database
 from agent_lsp.storage.journal import StoredJournal
 from agent_lsp.storage.log_hooks import watch_loop
+from agent_lsp.storage.proposals import StoredProposals
 from agent_lsp.storage.redaction import Redactor
 from agent_lsp.workspace.files import DiskFiles
 from agent_lsp.workspace.layout import STATE_FOLDER, state_dir
 from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.turn import WorkspaceTurn
 
 logger = logging.getLogger(__name__)
 
@@ -93,17 +97,23 @@ class Runtime:
 
 
 async def open_runtime(
-    root: Path, *, publish: Publish, editor: Editor, process: str, client: Mapping[str, Any] | None = None
+    root: Path,
+    *,
+    publish: Publish,
+    editor: Editor,
+    process: str,
+    client: Mapping[str, Any] | None = None,
+    lent: EditorModels | None = None,
 ) -> Runtime:
     """Builds everything of a workspace and mends what a crash left. Raises ConfigError, CandidateError."""
     _make_state_folder(root)
     log = start_log(root, process)
-    configuration = Configuration(root, publish, client or {})
+    configuration = Configuration(root, publish, client or {}, lent)
     settings = configuration.settings
     watch_loop(asyncio.get_running_loop())
     lab = laboratory(root, configuration)
     trees, pool, gate = lab.trees, lab.pool, lab.gate
-    engines = EngineMaker(gate, configuration.finder, CLOCK)
+    engines = EngineMaker(gate, configuration.finder, CLOCK, lent)
     database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     redactor = Redactor(os.environ)
     if key := configuration.endpoint.api_key:
@@ -124,22 +134,29 @@ async def open_runtime(
     def on_feedback(run_id: str, proposal_id: str, words: str) -> None:
         session.on_feedback(run_id, proposal_id, words)
 
+    async def on_back(proposal: Proposal) -> None:
+        await bring_back(session, proposal)
+
+    keeps_offers = process == "runtime"  # in a terminal nobody comes back to them
     review = Review(
         ReviewPorts(
             trees=trees,
             files=DiskFiles(root),
             editor=editor,
             gate=gate,
-            checkpoints=StoredCheckpoints(database),
+            checkpoints=_checkpoints(database, settings.proposal),
             journal=journal,
             publish=tell,
             clock=CLOCK,
             new_id=lambda prefix: f"{prefix}_{secrets.token_hex(6)}",
             open_runs=journal.stored.abandoned_runs,
             whole=gate,
+            mutants=lab.mutants,
+            keeper=StoredProposals(database, redact=redactor.mask),
+            turn=WorkspaceTurn(root),
         ),
-        ReviewOptions(allow_unproven=settings.proposal.allow_unproven, settle_s=None),
-        ReviewHooks(on_state=on_state, on_feedback=on_feedback),
+        ReviewOptions(allow_unproven=settings.proposal.allow_unproven, settle_s=None, keeps_offers=keeps_offers),
+        ReviewHooks(on_state=on_state, on_feedback=on_feedback, on_back=on_back),
     )
     world = World(trees, pool, editor, gate, review, journal, CLOCK, tell)
 
@@ -148,10 +165,14 @@ async def open_runtime(
         choice = engines.choice(configuration.settings, configuration.endpoint)
         return RunPolicy(choice, configuration.settings.budget.to_domain())
 
-    session = Session(world, policy)
+    session = Session(world, policy, keeps_offers=keeps_offers)
     runtime = Runtime(configuration, session, review, pool, database, engines, log, gate)
     runtime.handlers = handlers(session, review, configuration)
     return runtime
+
+
+def _checkpoints(database: Database, settings: ProposalSettings) -> StoredCheckpoints:
+    return StoredCheckpoints(database, settings.checkpoints, int(settings.checkpoints_mb * 1024 * 1024))
 
 
 def _trouble_teller(publish: Publish) -> Callable[[str], None]:

@@ -14,12 +14,15 @@ from agent_lsp.app.edge import CLIENT_SETTINGS
 from agent_lsp.app.runtime import Runtime, open_runtime
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.link.editor import LinkEditor
+from agent_lsp.link.editor_models import LinkModels
 from agent_lsp.link.peer import LINE_LIMIT_BYTES, Handler, Peer
 from agent_lsp.workspace.process import die_with_parent
 
 logger = logging.getLogger(__name__)
 
 _IDLE_LOOK_S: Final = 5.0
+
+_AFTER_RECOVERY: Final = frozenset({"run", "proposal", "apply", "rollback", "checkpoints", "checkpoint"})
 
 
 def serve_runtime(root: Path) -> int:
@@ -53,7 +56,7 @@ async def _serve(root: Path, incoming: int, outgoing: int) -> None:
     gc.enable()
     gc.freeze()
     reader, writer = await _streams(incoming, outgoing)
-    editor = LinkEditor()
+    editor, lent = LinkEditor(), LinkModels()
     early: list[tuple[str, Mapping[str, Any]]] = []
     peer: Peer | None = None
 
@@ -63,10 +66,13 @@ async def _serve(root: Path, incoming: int, outgoing: int) -> None:
         else:
             peer.emit(event, data)
 
-    runtime = await open_runtime(root, publish=publish, editor=editor, process="runtime", client=_client_settings())
+    runtime = await open_runtime(
+        root, publish=publish, editor=editor, process="runtime", client=_client_settings(), lent=lent
+    )
     ended, recovered = asyncio.Event(), asyncio.Event()
-    peer = Peer(reader, writer, _handlers(runtime, ended, recovered))
+    peer = Peer(reader, writer, _handlers(runtime, lent, ended, recovered))
     editor.connect(peer)
+    lent.connect(peer)
     serving = asyncio.create_task(peer.serve())
     after_s = runtime.configuration.settings.proposal.revalidate_after_s
     peer.emit("ready", {"pid": os.getpid(), "revalidateAfterS": after_s})
@@ -95,11 +101,13 @@ async def _streams(incoming: int, outgoing: int) -> tuple[asyncio.StreamReader, 
     return reader, asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-def _handlers(runtime: Runtime, ended: asyncio.Event, recovered: asyncio.Event) -> dict[str, Handler]:
+def _handlers(runtime: Runtime, lent: LinkModels, ended: asyncio.Event, recovered: asyncio.Event) -> dict[str, Handler]:
     def named(name: str) -> Handler:
         async def call(args: Mapping[str, Any]) -> Mapping[str, Any]:
-            if name == "run":  # it must not see what a crash left half applied
+            if name in _AFTER_RECOVERY:  # it must not see what a crash left half applied, nor miss what comes back
                 await recovered.wait()
+            if name == "run" and runtime.configuration.may_borrow:
+                await lent.refresh()
             return await runtime.call(name, args)
 
         return call
@@ -117,6 +125,7 @@ async def _recover(runtime: Runtime, recovered: asyncio.Event) -> None:
     try:
         try:
             await runtime.review.recover()
+            await runtime.review.history.bring_back()
         finally:
             recovered.set()
         await runtime.warm_up()

@@ -53,6 +53,10 @@ class NoBuffers:
     async def edit(self, change: BufferChange) -> BufferOutcome:
         return BufferOutcome(False, reason=f"{change.path} is not open in a terminal")
 
+    async def edit_together(self, changes: Sequence[BufferChange]) -> Sequence[BufferOutcome] | None:
+        del changes
+        return None
+
 
 def run_in_terminal(request: TerminalRequest) -> int:
     """Runs one goal and gives the exit status of PROTOCOL.md section 1."""

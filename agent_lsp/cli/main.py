@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     _root(log)
     log.set_defaults(chosen=_log)
 
+    _past_options(commands)
+
     replay = commands.add_parser("replay", help="print a past run from the journal")
     replay.add_argument("run_id", nargs="?", metavar="RUN_ID", help="without it, the runs are listed")
     _root(replay)
@@ -72,6 +74,18 @@ def _parser() -> argparse.ArgumentParser:
     _root(runtime)
     runtime.set_defaults(chosen=_runtime)
     return parser
+
+
+def _past_options(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    checkpoints = commands.add_parser("checkpoints", help="what was applied here and can be taken back")
+    checkpoints.add_argument("checkpoint_id", nargs="?", metavar="ID", help="shows what rolling it back would change")
+    _root(checkpoints)
+    checkpoints.set_defaults(chosen=_checkpoints)
+
+    rollback = commands.add_parser("rollback", help="take an applied change back, or a rollback")
+    rollback.add_argument("checkpoint_id", metavar="ID")
+    _root(rollback)
+    rollback.set_defaults(chosen=_rollback)
 
 
 def _serve_options(serve: argparse.ArgumentParser) -> None:
@@ -150,6 +164,18 @@ def _log(options: argparse.Namespace) -> int:
     from agent_lsp.app.past import show_log
 
     return show_log(options.root.resolve(), lines=options.lines, follow_it=options.follow, errors=options.errors)
+
+
+def _checkpoints(options: argparse.Namespace) -> int:
+    from agent_lsp.app.taking_back import show_checkpoints
+
+    return show_checkpoints(options.root.resolve(), options.checkpoint_id)
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from agent_lsp.app.taking_back import roll_back
+
+    return roll_back(options.root.resolve(), options.checkpoint_id)
 
 
 def _replay(options: argparse.Namespace) -> int:

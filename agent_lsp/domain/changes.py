@@ -54,13 +54,15 @@ class Entry:
 class FileEdit:
     """One file before and after. `path` is POSIX and relative to the root; `old_path` only for a rename.
 
-    `before` is None for a created file, `after` is None for a deleted one.
+    `before` is None for a created file, `after` is None for a deleted one. `shipped` says of a file with a test's name
+    that it is source all the same.
     """
 
     path: str
     before: Entry | None
     after: Entry | None
     old_path: str | None = None
+    shipped: bool = False
 
     @property
     def kind(self) -> ChangeKind:
@@ -75,6 +77,11 @@ class FileEdit:
     def base_path(self) -> str:
         """Where the file is before the change."""
         return self.old_path or self.path
+
+    @property
+    def classes(self) -> frozenset[HunkClass]:
+        """What the file is to the gate, before and after."""
+        return frozenset({HunkClass.SOURCE} if self.shipped else {classify(self.path), classify(self.base_path)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,17 @@ def apply_hunks(text: str, hunks: Iterable[Hunk]) -> str:
     for hunk in sorted(hunks, key=lambda h: h.start_line, reverse=True):
         lines[hunk.start_line : hunk.end_line] = [hunk.new_text]
     return "".join(lines)
+
+
+def lines_after(hunks: Sequence[Hunk], hunk: Hunk) -> range:
+    """The hunk's lines in the file after the whole change, one-based; for a pure deletion the line that follows."""
+    shift = 0
+    for earlier in hunks:
+        if earlier.id == hunk.id:
+            break
+        shift += len(split_lines(earlier.new_text)) - (earlier.end_line - earlier.start_line)
+    first = hunk.start_line + shift + 1
+    return range(first, first + max(1, len(split_lines(hunk.new_text))))
 
 
 def unified_diff(edits: Sequence[FileEdit]) -> str:

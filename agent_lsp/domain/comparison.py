@@ -80,7 +80,7 @@ def status(report: SuiteReport, case_id: CaseId) -> Status:
         return Status.GOOD if case.outcome.good else Status.BAD if case.outcome.bad else Status.SKIPPED
     if any(within(case_id, place) for place in report.collection_errors):
         return Status.BAD
-    return Status.ABSENT if report.finished else Status.UNREACHED
+    return Status.ABSENT if report.finished and not report.cut_short else Status.UNREACHED
 
 
 def _cut_off(report: SuiteReport, case: CaseResult) -> bool:
@@ -162,6 +162,19 @@ def compare(trial: Trial) -> Comparison:
     return Comparison(added=tuple(added), **{name: tuple(found) for name, found in sorts.items()})
 
 
+def respelled(trial: Trial, case_id: CaseId) -> bool:
+    """Whether a test only has other parameters now: as it stood it passes, and so do no fewer cases of its function."""
+    if trial.source_only is None or status(trial.source_only, case_id) is not Status.GOOD:
+        return False
+    name = case_id.partition("[")[0]
+    was, now = (
+        [found for found in run.cases if found.partition("[")[0] == name] for run in (trial.before, trial.after)
+    )
+    if case_id in now or len(now) < len(was) or weakened(trial, [name]):
+        return False
+    return bool(now) and all(status(trial.after, found) is Status.GOOD for found in now)
+
+
 def _is_new_trouble(trial: Trial, place: str) -> bool:
     """Whether a file cannot be collected that the change brought; the tests of one that was there tell for it."""
     if place in trial.before.collection_errors or any(within(case_id, place) for case_id in trial.before.cases):
@@ -172,6 +185,8 @@ def _is_new_trouble(trial: Trial, place: str) -> bool:
 def _kind(trial: Trial, old: CaseId, new: CaseId) -> str:
     """The sort of a test that existed, or empty if there is nothing to say of it."""
     was, now = _was(trial, old), _now(trial, new)
+    if now is Status.ABSENT and respelled(trial, old):
+        return _kind_of_good(trial, old, new, was)
     if now is Status.ABSENT:
         unstable = trial.again_before is not None and status(trial.again_before, old) is Status.ABSENT
         return "" if unstable or was is Status.SKIPPED else "removed"

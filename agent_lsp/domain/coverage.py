@@ -1,21 +1,25 @@
 """Owns what a change's lines show: which can run, which did under a passing test, and whether it was these bytes."""
 
-from collections.abc import Collection
+import ast
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from agent_lsp.domain.changes import FileEdit, FileMode, HunkClass, classify, hunks_of
+from agent_lsp.domain.changes import FileEdit, FileMode, HunkClass, hunks_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.languages import is_code
 from agent_lsp.domain.lines import executable_lines, same_code
 from agent_lsp.domain.text import split_lines
 from agent_lsp.domain.verdict import SuiteReport, UnrunLine
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 @dataclass(frozen=True, slots=True)
 class LineEvidence:
     """Changed lines that can run (counted), those that ran under a passing test, and those that did not.
 
-    `failing` are failing tests that ran changed lines.
+    `failing` are failing tests that ran changed lines. That a new function was defined as its module was imported does
+    not count there: a test that it matters to calls it.
     """
 
     changed: int = 0
@@ -35,7 +39,7 @@ class Provenance:
 
 def is_source(edit: FileEdit) -> bool:
     """Whether a file is neither a test nor test configuration, before and after."""
-    return classify(edit.path) is HunkClass.SOURCE and classify(edit.base_path) is HunkClass.SOURCE
+    return edit.classes == {HunkClass.SOURCE}
 
 
 def python_sources(edits: Collection[FileEdit]) -> tuple[FileEdit, ...]:
@@ -70,14 +74,41 @@ def line_evidence(edits: Collection[FileEdit], report: SuiteReport, flaky: Colle
         if edit.path in report.unmeasured:
             continue
         executed = report.executed.get(edit.path, {})
+        defining = new_function_heads(edit)
         for line in sorted(runnable_changes(edit, report)):
             changed += 1
             if set(executed.get(line, ())) - set(flaky):
                 run += 1
             else:
                 unrun.append(UnrunLine(edit.path, line - 1))
-            failing |= report.executed_failing.get(edit.path, {}).get(line, frozenset())
+            if line not in defining:
+                failing |= report.executed_failing.get(edit.path, {}).get(line, frozenset())
     return LineEvidence(changed, run, tuple(unrun), frozenset(failing))
+
+
+def new_function_heads(edit: FileEdit) -> frozenset[int]:
+    """Lines (one-based) of the heads of functions and methods that the base does not have under their name."""
+    if edit.before is None or edit.after is None:
+        return frozenset()
+    try:
+        known, made = (dict(_functions(ast.parse(side.content), "")) for side in (edit.before, edit.after))
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    new = [node for name, node in made.items() if name not in known]
+    return frozenset(line for node in new for line in range(_first_line(node), node.body[0].lineno))
+
+
+def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield prefix + child.name, child
+        inner = f"{prefix}{child.name}." if isinstance(child, ast.ClassDef) else prefix
+        if isinstance(child, ast.ClassDef | ast.If | ast.Try | ast.With):
+            yield from _functions(child, inner)
+
+
+def _first_line(node: Function) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
 def runnable_changes(edit: FileEdit, report: SuiteReport) -> frozenset[int]:
@@ -93,19 +124,20 @@ def runnable_changes(edit: FileEdit, report: SuiteReport) -> frozenset[int]:
 
 
 def provenance(edits: Collection[FileEdit], report: SuiteReport) -> Provenance:
-    """Compares what the run loaded with the change's bytes, for every file whose code changed."""
+    """Compares what the run loaded with the bytes of every changed file; where code changed, it is expected."""
     expected, loaded, elsewhere = [], [], []
     others = [edit for edit in unmeasured_sources(edits, report) if edit.path in report.unmeasured]
     for edit in dict.fromkeys([*python_sources(edits), *others]):
-        if edit.after is None or (edit.before is not None and same_code(edit.before.content, edit.after.content)):
+        if edit.after is None:
             continue
-        expected.append(edit.path)
+        if edit.before is None or not same_code(edit.before.content, edit.after.content):
+            expected.append(edit.path)
         own = [file for file in report.loaded if file.path == edit.path]
         if any(file.sha256 in ("", edit.after.sha256) for file in own):
             loaded.append(edit.path)
         elif own:
             elsewhere.append(f"{edit.path} was loaded, but not with the bytes of this change")
-        else:
+        elif edit.before is not None:  # a new file has no copy: a module of its name is another one
             copies = [
                 file for file in report.loaded if file.path.startswith("/") and _same_module(edit.path, file.module)
             ]

@@ -155,8 +155,11 @@ class _Order:
     facts: SuiteFacts
     held: _Held
 
-    def key(self, path: str) -> tuple[int, int, int, float, str]:
-        """Changed tests, tests that were once missed or seen to run the changed files, their namesakes, the nearest."""
+    def key(self, path: str) -> tuple[int, bool, int, int, float, str]:
+        """Changed tests, tests that were once missed or seen to run the changed files, their namesakes, the nearest.
+
+        Of those that were seen to run the changed files the namesakes go first.
+        """
         distance = self.distances.get(path, _FAR)
         if path in self.paths:
             rank = 0
@@ -166,7 +169,8 @@ class _Order:
             rank = 2
         else:
             rank = 3
-        return rank, distance, -self._closeness(path), self.held.seconds.get(path, 0.0), path
+        named, seconds = self._named_after(path), self.held.seconds.get(path, 0.0)
+        return rank, not named, distance, -self._closeness(path), seconds, path
 
     def recorded(self, path: str) -> frozenset[CaseId]:
         """The tests of a file that ran code of a changed file before, or were missed once."""

@@ -79,8 +79,7 @@ def test_names(content: bytes) -> frozenset[str]:
 
 
 def _is_test_module(edit: FileEdit) -> bool:
-    classes = {classify(edit.path), classify(edit.base_path)}
-    return edit.base_path.endswith(".py") and bool(classes & {HunkClass.TEST, HunkClass.CONFIG})
+    return edit.base_path.endswith(".py") and bool(edit.classes & {HunkClass.TEST, HunkClass.CONFIG})
 
 
 def _pair(edit: FileEdit) -> _Pair:

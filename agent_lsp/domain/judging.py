@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, status, weakened, within
 from agent_lsp.domain.coverage import LineEvidence, Provenance, is_source, line_evidence, provenance, unmeasured_sources
-from agent_lsp.domain.goal_names import cut_off
+from agent_lsp.domain.doctests import rewritten_doctests
+from agent_lsp.domain.goal_fates import Goals, goals_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.integrity import FindingKind
 from agent_lsp.domain.self_regard import asks_for_tests
@@ -25,9 +26,9 @@ _NO_MODULE = re.compile(r"No module named '([^']+)'")
 
 def judge(trial: Trial) -> Verdict:
     """The verdict of a change. Same trial, same verdict."""
-    tests = _without_weakened(trial, compare(trial))
+    tests = _without_rewritten(trial, _without_weakened(trial, compare(trial)))
     lines = line_evidence(trial.edits, trial.after, tests.flaky)
-    case = _Case(trial, tests, lines, provenance(trial.edits, trial.after), _goals(trial, tests))
+    case = _Case(trial, tests, lines, provenance(trial.edits, trial.after), goals_of(trial, tests))
     decision, reasons = _decide(case)
     return Verdict(
         decision=decision,
@@ -57,23 +58,12 @@ def name_tests(ids: Collection[CaseId]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Goals:
-    """The goal tests by what became of them; `proven` fail without the change and pass with it."""
-
-    failing: tuple[CaseId, ...] = ()
-    tampered: tuple[CaseId, ...] = ()
-    flaky: tuple[CaseId, ...] = ()
-    unseen: tuple[CaseId, ...] = ()
-    proven: tuple[CaseId, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class _Case:
     trial: Trial
     tests: Comparison
     lines: LineEvidence
     origin: Provenance
-    goals: _Goals
+    goals: Goals
 
 
 Ruling = tuple[Decision, list[str]]
@@ -189,11 +179,29 @@ def _goal_missed(case: _Case) -> Ruling | None:
         reasons.append(f"{name_tests(goals.failing)} {verb} with the change.")
     if goals.tampered:
         reasons.append(f"The change weakens or removes what it should make pass: {name_tests(goals.tampered)}.")
-    new = [case_id for case_id in case.tests.new_failing if case_id not in goals.failing]
+    stray = _stray(case)
+    new = [case_id for case_id in case.tests.new_failing if case_id not in (*goals.failing, *stray)]
     if new:
         verb = "fails" if len(new) == 1 else "fail"
         reasons.append(f"{name_tests(new)} {verb} with the change and did not run without it.")
     return (Decision.FAILED, reasons) if reasons else None
+
+
+def _stray(case: _Case) -> list[CaseId]:
+    """Failing tests in scratch files: the change brings them to where the base has no tests, and its goals are met.
+
+    Whoever names the goal says what is to pass; a script that was left behind is told, and does not outweigh it.
+    """
+    if not case.goals.proven:
+        return []
+    homes = {_folder(place) for place in (*case.trial.before.cases, *case.trial.before.collection_errors)}
+    made = {edit.path for edit in case.trial.edits if edit.before is None}
+    new = [case_id for case_id in case.tests.new_failing if case_id.partition("::")[0] in made]
+    return [case_id for case_id in new if _folder(case_id) not in homes]
+
+
+def _folder(case_id: CaseId) -> str:
+    return case_id.partition("::")[0].rpartition("/")[0]
 
 
 def _not_loaded(case: _Case) -> Ruling | None:
@@ -254,6 +262,10 @@ def _good(case: _Case) -> Ruling:
     capped = [*(finding.text for finding in trial.integrity.of(FindingKind.CONFIG)), *asks_for_tests(trial.edits)]
     unmeasured = [edit.path for edit in unmeasured_sources(trial.edits, trial.after)]
     capped += [f"Which lines of {', '.join(unmeasured)} ran is not measured"] if unmeasured else []
+    told = rewritten_doctests(trial.edits, trial.before.passing())
+    capped += [f"The change rewrites examples that were passing tests: {name_tests(told)}"] if told else []
+    stray = _stray(case)
+    capped += [f"{name_tests(stray)}, which the change leaves where no tests are, does not pass"] if stray else []
     whole = lines.changed > 0 and lines.run == lines.changed
     if proofs and whole and not capped:
         verb = "fails" if len(proofs) == 1 else "fail"
@@ -292,6 +304,9 @@ def _remarks(case: _Case) -> list[str]:
         found.append(f"Flaky, so not counted: {name_tests(tests.flaky)}.")
     if trial.by_order:
         found.append(f"Judged in their place, since by themselves they do otherwise: {name_tests(trial.by_order)}.")
+    if case.goals.idle:
+        verb = "passes" if len(case.goals.idle) == 1 else "pass"
+        found.append(f"The goal test {name_tests(case.goals.idle)} {verb} without the change too.")
     idle = [row.id for row in tests.added if not row.failed_without_change]
     if idle:
         found.append(f"Proves nothing, since it passes without the change too: {name_tests(idle)}.")
@@ -302,41 +317,17 @@ def _remarks(case: _Case) -> list[str]:
     return found
 
 
-def _goals(trial: Trial, tests: Comparison) -> _Goals:
-    known = list(dict.fromkeys([*trial.before.cases, *trial.after.cases]))
-    sorts: dict[str, list[CaseId]] = {name: [] for name in _Goals.__dataclass_fields__}
-    moved = {trial.integrity.renamed.get(goal, goal) for goal in trial.goal_tests} - set(trial.goal_tests)
-    for goal in trial.goal_tests:
-        members = [case_id for case_id in known if within(case_id, goal)]
-        if not members and cut_off(goal):
-            members = [case_id for case_id in known if case_id.startswith(goal)]
-        if not members and not any(within(goal, place) for place in trial.after.collection_errors):
-            sorts["unseen"].append(goal)
-        for case_id in members or ([goal] if goal not in sorts["unseen"] else []):
-            kind = _goal_kind(trial, tests, case_id)
-            if kind and not (moved and kind == "tampered"):
-                sorts[kind].append(case_id)
-    return _Goals(**{name: tuple(found) for name, found in sorts.items()})
-
-
-def _goal_kind(trial: Trial, tests: Comparison, case_id: CaseId) -> str:
-    if case_id in tests.flaky:
-        return "flaky"
-    if case_id in (*tests.green_only, *tests.skipped, *tests.removed) or weakened(trial, [case_id]):
-        return "tampered"
-    now = status(trial.after, case_id)
-    if now is Status.BAD:
-        return "failing"
-    if now is not Status.GOOD:
-        return "unseen"
-    fresh = any(row.id == case_id and row.failed_without_change for row in tests.added)
-    return "proven" if fresh or case_id in tests.fixed else ""
-
-
 def _without_weakened(trial: Trial, tests: Comparison) -> Comparison:
     """A test that the change weakened never counts as fixed."""
     spoiled = set(weakened(trial, tests.fixed))
     return replace(tests, fixed=tuple(case_id for case_id in tests.fixed if case_id not in spoiled))
+
+
+def _without_rewritten(trial: Trial, tests: Comparison) -> Comparison:
+    """A doctest that passes with other examples than it had is not fixed either."""
+    spoiled = set(rewritten_doctests(trial.edits, tests.fixed))
+    fixed = tuple(case_id for case_id in tests.fixed if case_id not in spoiled)
+    return replace(tests, fixed=fixed, green_only=(*tests.green_only, *sorted(spoiled))) if spoiled else tests
 
 
 def _removed_or_weakened(case: _Case) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Owns the plan: what a goal becomes before anything is changed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -52,6 +53,12 @@ class Plan:
         """The same plan with one step's state changed."""
         steps = list(self.steps)
         steps[index] = replace(steps[index], state=state)
+        return Plan(self.assessment, tuple(steps))
+
+    def with_files(self, index: int, files: Iterable[str]) -> "Plan":
+        """The same plan with files that one step turned out to change."""
+        steps = list(self.steps)
+        steps[index] = replace(steps[index], files=tuple(dict.fromkeys([*steps[index].files, *files])))
         return Plan(self.assessment, tuple(steps))
 
 

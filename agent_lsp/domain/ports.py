@@ -1,6 +1,7 @@
 """Owns the seams: what the agent needs of the world, one Protocol each. Adapters live in the effect folders."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.conversation import ModelRequest, ModelTurn
 from agent_lsp.domain.events import Event
 from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.sharding import Shard
 from agent_lsp.domain.verdict import SuiteReport
 
 # --- the person's text -----------------------------------------------------------------------------------
@@ -80,6 +82,25 @@ class Files(Protocol):
         """
         ...
 
+    async def hold_room(self, size_bytes: int) -> Callable[[], None]:
+        """Takes so much of the disk until the answer is called, so that putting files back finds it free.
+
+        Raises RefusedError where the disk has not that much left.
+        """
+        ...
+
+    async def tidy(self, paths: Collection[str], created: Collection[str] = ()) -> None:
+        """Removes what interrupted writes of these files left; only for who may write alone in the workspace now."""
+        ...
+
+
+class Turn(Protocol):
+    """Whose turn it is to write in the workspace: one at a time, of all processes. Adapter: workspace/turn.py."""
+
+    def taken(self) -> AbstractAsyncContextManager[None]:
+        """Holds the turn. Raises RefusedError where another process keeps it."""
+        ...
+
 
 class Editor(Protocol):
     """The editor, wherever it is. Adapters: link (an LSP client behind the edge), app (a terminal without buffers)."""
@@ -90,6 +111,10 @@ class Editor(Protocol):
 
     async def edit(self, change: "BufferChange") -> "BufferOutcome":
         """Sends one versioned edit and believes only what the editor holds afterwards. Never raises for a refusal."""
+        ...
+
+    async def edit_together(self, changes: "Sequence[BufferChange]") -> "Sequence[BufferOutcome] | None":
+        """All in one request, which is one undo for the person; None where the editor is not transactional."""
         ...
 
 
@@ -126,10 +151,22 @@ class SandboxKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A process that waits in a candidate and becomes commands by forking; `argv` starts it.
+
+    `key` names what it has loaded: for another key another process is started.
+    """
+
+    key: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A program to run in a candidate: `argv` as a list, `cwd` relative to the root, time in seconds.
 
     `env` is laid over the candidate's clean environment. Output over `output_limit_bytes` keeps head and tail.
+    With `prepared` it may be forked from such a process, which must make no difference but in time.
     """
 
     argv: tuple[str, ...]
@@ -137,16 +174,23 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 120.0
     output_limit_bytes: int = 200_000
+    prepared: Prepared | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended. `exit_status` is negative for a signal and None after a time-out."""
+    """How a command ended. `exit_status` is negative for a signal and None after a time-out.
+
+    `forked` tells that it came from a prepared process, else `note` why not; `skipped` is what that did not load ahead.
+    """
 
     exit_status: int | None
     output: str
     timed_out: bool
     duration_s: float
+    forked: bool = False
+    note: str = ""
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 class Candidate(Protocol):
@@ -214,7 +258,11 @@ class SuiteRequest:
     kept run of the same tree in the same environment for it, where there is one. `first` are files whose tests go
     before all others. A test that takes longer than `test_limit_s` is stopped and counts as an error, where the
     runner can do that (None: a part of `timeout_s`). `changed` are the paths that the change touches, on either side:
-    of several projects in a workspace only those that they can affect are asked (empty: all).
+    of several projects in a workspace only those that they can affect are asked (empty: all). `warm` allows a run that
+    is forked from a process which has loaded the test framework before: for tries, never for a verdict. `shard` runs
+    a part of it, where the runner can do that (see RecallingRunner). After `enough_s` no further test is begun, where
+    the runner can do that: what has ended is a whole report, and `cut_short`. With `keep`
+    the run is kept as `recall` takes it: the candidate's tree may be a base one day.
     """
 
     tests: tuple[str, ...] = ()
@@ -225,6 +273,10 @@ class SuiteRequest:
     first: tuple[str, ...] = ()
     test_limit_s: float | None = None
     changed: tuple[str, ...] = ()
+    warm: bool = False
+    shard: Shard | None = None
+    enough_s: float | None = None
+    keep: bool = False
 
 
 class SuiteRunner(Protocol):
@@ -271,6 +323,33 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LentModel:
+    """A language model that the editor lends. `family` and `vendor` are the editor's words."""
+
+    id: str
+    name: str
+    vendor: str = ""
+    family: str = ""
+
+
+class EditorModels(Protocol):
+    """The language models of the editor. Adapter: link/editor_models.py."""
+
+    @property
+    def known(self) -> Sequence[LentModel]:
+        """What there was when the editor was last asked; empty where it lends none."""
+        ...
+
+    async def refresh(self) -> None:
+        """Asks the editor again. An editor that does not answer has none."""
+        ...
+
+    async def complete(self, params: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
+        """The editor's answer to `agent/model/complete` (docs/protocol.md). Raises AgentLspError or TimeoutError."""
+        ...
+
+
 # --- memory of what happened --------------------------------------------------------------------------------------
 
 
@@ -287,55 +366,6 @@ class Journal(Protocol):
 
     async def read(self, run_id: str | None = None) -> Sequence[Event]:
         """Events in order; all of them without a run id."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointFile:
-    """One file that an apply wrote. `in_editor` tells that it went into an open buffer and not to disk."""
-
-    path: str
-    before: Entry | None
-    after: Entry | None
-    in_editor: bool
-
-
-class CheckpointState(StrEnum):
-    """Where the transaction stands; anything but DONE and UNDONE is mended by the next start."""
-
-    INTENDED = "intended"
-    DONE = "done"
-    UNDONE = "undone"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What an apply (or a rollback) wrote and what it replaced."""
-
-    id: str
-    run_id: str
-    proposal_id: str
-    label: str
-    state: CheckpointState
-    files: tuple[CheckpointFile, ...]
-    time_s: float = 0.0
-
-
-class Checkpoints(Protocol):
-    """Durable checkpoints. Adapter: storage/checkpoints.py."""
-
-    async def save(self, checkpoint: Checkpoint) -> None:
-        """Inserts or replaces; on disk when it returns."""
-        ...
-
-    async def mark(self, checkpoint_id: str, state: CheckpointState) -> None:
-        """Changes the state; on disk when it returns."""
-        ...
-
-    async def get(self, checkpoint_id: str) -> Checkpoint | None: ...
-
-    async def unfinished(self) -> Sequence[Checkpoint]:
-        """Those that a crash left INTENDED, oldest first."""
         ...
 
 

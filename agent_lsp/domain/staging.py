@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent_lsp.domain.changes import FileEdit, FileMode
+from agent_lsp.domain.changes import FileEdit, FileMode, HunkClass
+from agent_lsp.domain.checker_output import NewFindings
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
 
@@ -35,9 +36,19 @@ def syntax_troubles(edits: Iterable[FileEdit]) -> tuple[SyntaxTrouble, ...]:
         if edit.after is None or not edit.path.endswith(".py") or edit.after.mode is FileMode.SYMLINK:
             continue
         trouble = _trouble(edit.path, edit.after.content)
-        if trouble is not None and (edit.before is None or _trouble(edit.path, edit.before.content) is None):
+        if trouble is not None and _was_well(edit):
             found.append(trouble)
     return tuple(found)
+
+
+def _was_well(edit: FileEdit) -> bool:
+    """Whether a file that is broken now was none before.
+
+    Of new files, test data may be broken on purpose, and a script at the root is of no concern until a test loads it.
+    """
+    if edit.before is None:
+        return "/" in edit.path and edit.classes == {HunkClass.SOURCE}
+    return _trouble(edit.path, edit.before.content) is None
 
 
 def told_also(evidence: Evidence, sentences: Sequence[str]) -> Evidence:
@@ -56,10 +67,29 @@ def without_noise(evidence: Evidence, goals: Sequence[CaseId]) -> Evidence:
     return replace(evidence, verdict=replace(verdict, reasons=tuple(reasons)))
 
 
+def with_findings(evidence: Evidence, found: NewFindings, *, block: bool) -> Evidence:
+    """New findings of the project's own checkers are told; they stop a change only where the settings say so."""
+    evidence = told_also(evidence, found.sentences())
+    verdict = evidence.verdict
+    if not block or not found.rows or not verdict.decision.acceptable:
+        return evidence
+    reason = "The project's own checkers find new faults, and tests.new_findings is `block`."
+    return replace(evidence, verdict=replace(verdict, decision=Decision.UNDECIDED, reasons=(reason, *verdict.reasons)))
+
+
 def ran_out_of_time(evidence: Evidence) -> bool:
     """Whether the tests could not tell because their time was over, on both sides."""
     reports = (evidence.before, evidence.after)
     return all(report is not None and report.timed_out for report in reports)
+
+
+def cut_short(evidence: Evidence) -> tuple[str, ...]:
+    """What to say where no further test was begun since the time for them was over."""
+    reports = [report for report in (evidence.before, evidence.after) if report is not None and report.cut_short]
+    if not reports:
+        return ()
+    ended, of = min((len(report.cases), report.collected) for report in reports)
+    return (f"The time for a first verdict was over when {ended} of these {of} tests had run.",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class RunView:
     verdict: str | None = None
     usage: Usage = field(default_factory=Usage)
     message: str = ""
+    model: str = ""
 
     def to_json(self) -> dict[str, object]:
         """The row's public shape; optional fields are left out when they are empty."""
@@ -152,4 +153,6 @@ class RunView:
             row["verdict"] = self.verdict
         if self.message:
             row["message"] = self.message
+        if self.model:
+            row["model"] = self.model
         return row

@@ -65,6 +65,8 @@ class SuiteReport:
     the asked ids and paths that no test answered to. `unmeasured` are the changed files whose lines the runner cannot
     follow; that it loaded them (opened them while the tests ran) is told all the same, unless `blind` says why not.
     `tampered` says that code of the workspace replaced what reports: nothing in such a report can be believed.
+    `peak_bytes` is the most memory that one of its processes used (0: not known). `cut_short` says that it was asked
+    to begin no further test after some time, and did so.
     """
 
     runner: str
@@ -86,6 +88,8 @@ class SuiteReport:
     unmeasured: frozenset[str] = frozenset()
     blind: str = ""
     tampered: bool = False
+    peak_bytes: int = 0
+    cut_short: bool = False
 
     @property
     def ran(self) -> int:
@@ -138,8 +142,23 @@ class UnrunLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Survivor:
+    """A small fault put into a changed line (zero-based, in the changed file) that no test noticed.
+
+    `text` says what became of what.
+    """
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """PROTOCOL.md section 4. `candidate` is the id of the exact git tree that was tested."""
+    """PROTOCOL.md section 4. `candidate` is the id of the exact git tree that was tested.
+
+    `survivors` are None until small faults in the changed lines were tried.
+    """
 
     decision: Decision
     reasons: tuple[str, ...] = ()
@@ -157,9 +176,11 @@ class Verdict:
     selection: str = "full"
     duration_s: float = 0.0
     candidate: str = ""
+    survivors: tuple[Survivor, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Public shape, but with `path` in `unrunLines`: the edge turns paths into URIs."""
+        """Public shape, but with `path` in `unrunLines` and `survivors`: the edge turns paths into URIs."""
+        survivors = [{"path": row.path, "line": row.line, "text": row.text} for row in self.survivors or ()]
         return {
             "decision": self.decision.value,
             "fixed": list(self.fixed),
@@ -177,6 +198,7 @@ class Verdict:
             "durationS": round(self.duration_s, 3),
             "candidate": self.candidate,
             "reasons": list(self.reasons),
+            **({} if self.survivors is None else {"survivors": survivors}),
         }
 
     def title(self) -> str:

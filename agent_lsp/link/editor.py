@@ -1,7 +1,7 @@
 """Owns the runtime's view of the editor behind the edge: `domain.ports.Editor` over the pipe."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent_lsp.domain.errors import AgentLspError
@@ -44,16 +44,36 @@ class LinkEditor:
         """One versioned edit of one document. A dead or silent edge is a refusal with its reason."""
         if self._peer is None:
             return BufferOutcome(False, reason="no editor is connected")
-        asked = {
-            "path": change.path,
-            "version": change.version,
-            "oldText": change.old_text,
-            "newText": change.new_text,
-            "label": change.label,
-        }
         try:
-            answer = await self._peer.call("edit", asked, timeout_s=_EDIT_TIMEOUT_S)
+            answer = await self._peer.call("edit", _asked(change), timeout_s=_EDIT_TIMEOUT_S)
         except (AgentLspError, TimeoutError) as error:
             logger.warning("the editor did not answer an edit of %s: %s", change.path, error)
             return BufferOutcome(False, reason=f"the editor did not answer: {error or 'time-out'}")
-        return BufferOutcome(answer["applied"], answer["version"], answer["text"], answer.get("reason") or "")
+        return _outcome(answer)
+
+    async def edit_together(self, changes: Sequence[BufferChange]) -> Sequence[BufferOutcome] | None:
+        """All in one request; None where the editor is not transactional. A silent edge is a refusal of all."""
+        if self._peer is None:
+            return None
+        asked = {"edits": [_asked(change) for change in changes]}
+        try:
+            answer = await self._peer.call("edit_together", asked, timeout_s=_EDIT_TIMEOUT_S)
+        except (AgentLspError, TimeoutError) as error:
+            logger.warning("the editor did not answer an edit of %d documents: %s", len(changes), error)
+            return [BufferOutcome(False, reason=f"the editor did not answer: {error or 'time-out'}")] * len(changes)
+        outcomes = answer["outcomes"]
+        return None if outcomes is None else [_outcome(row) for row in outcomes]
+
+
+def _asked(change: BufferChange) -> dict[str, Any]:
+    return {
+        "path": change.path,
+        "version": change.version,
+        "oldText": change.old_text,
+        "newText": change.new_text,
+        "label": change.label,
+    }
+
+
+def _outcome(answer: Mapping[str, Any]) -> BufferOutcome:
+    return BufferOutcome(answer["applied"], answer["version"], answer["text"], answer.get("reason") or "")

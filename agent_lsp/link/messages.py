@@ -25,11 +25,18 @@ Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `pa
     proposal       {proposalId} -> the `proposal` event's data
     apply          {proposalId, hunks?} -> {applied, checkpointId?, reason?, pending?, verdict}
     discard        {proposalId, hunks?, feedback?} -> {state}
+    amend          {proposalId, hunk, text} or {proposalId, path, text, from?} -> {state, hunks}
+                   the person's own text for a hunk, or for a whole proposed file; tested like any other. `from` is the
+                   text that they began with
     revalidate     {proposalId} -> {verdict, pending?}
     abandon        {proposalId} or {checkpointId} -> {state}
                    ends the apply, the revalidation or the rollback that is at work, and leaves the proposal on offer;
                    refused once files are being written
     rollback       {checkpointId} -> {applied, reason?, checkpointId?}
+    checkpoints    {runId?} -> {checkpoints: [{checkpointId, runId, proposalId, summary, files, timeS, sizeBytes, state,
+                    undoes?}]}
+                   newest first; `state` is applied, rolled_back, taken_back or unfinished
+    checkpoint     {checkpointId} -> {checkpointId, summary, diff, possible, reason?}    what rolling it back would do
     say            {runId?, text} -> {reply?}
     answer         {runId, answer} -> {state}
     trust          {trusted} -> {trusted}
@@ -41,6 +48,12 @@ Calls, runtime to edge:
     buffers        {known: {path: revision}} -> {buffers: [{path, version, revision, text?}]}
                    every open document under the root; `text` is left out where `known` has this revision
     edit           {path, version, oldText, newText, label} -> {applied, version, text, reason}
+    edit_together  {edits: [args of edit]} -> {outcomes: [answers of edit] or null}
+                   one request to an editor that makes one undo of it; null where the editor is not transactional
+    model_list     {} -> {models: [{id, name, vendor, family, version, maxInputTokens?}]}
+                   the language models that the editor lends; none where it did not say that it lends any
+    model_complete {params of agent/model/complete} -> {blocks, stop, model, usage?} or {error: {code, message, hint}}
+                   one whole answer of such a model; docs/protocol.md, section 5
 
 Events, runtime to edge:
     ready          {pid}
@@ -49,10 +62,12 @@ Events, runtime to edge:
     progress       {runId, state, step, message, percentage}
     blocked        {runId, question, options}
     proposal       {proposalId, runId, summary, stale, files: [{path, oldPath, kind, baseVersion, baseSha256,
-                    hunks: [{id, startLine, endLine, oldText, newText, class}]}], diff, verdict,
-                    witness: {path: sha256 of the base's bytes}, checkpointId?, trouble}
+                    hunks: [{id, startLine, endLine, oldText, newText, class, tests?, testCount?, unrun?}]}], diff,
+                    verdict, witness: {path: sha256 of the base's bytes}, checkpointId?, trouble,
+                    suggestion?: [hunk ids], overlaps?: [{proposalId, runId, places}]}
                    sent when a proposal is made or changes in any way (stale, rebased, a hunk discarded)
     verdict        {proposalId, verdict}
+    checkpoints    {checkpoints: [rows of the call]}    the newest ones, after each change of them
     proposal_closed {proposalId, runId, state, checkpointId?}
     problems       {runId, problems: [{path, line, message, severity, related: [{path, line, message}]}]}
                    the whole list for that run; an empty one clears it
@@ -73,9 +88,12 @@ CALLS: Final = (
     "proposal",
     "apply",
     "discard",
+    "amend",
     "revalidate",
     "abandon",
     "rollback",
+    "checkpoints",
+    "checkpoint",
     "say",
     "answer",
     "trust",
@@ -85,10 +103,12 @@ CALLS: Final = (
 )
 """What the edge may ask of the runtime."""
 
-EDGE_CALLS: Final = ("buffers", "edit")
+EDGE_CALLS: Final = ("buffers", "edit", "edit_together", "model_list", "model_complete")
 """What the runtime may ask of the edge."""
 
-STOPPABLE: Final = frozenset({"run", "proposal", "apply", "revalidate", "rollback", "say", "buffers"})
+STOPPABLE: Final = frozenset(
+    {"run", "proposal", "apply", "revalidate", "rollback", "say", "buffers", "model_list", "model_complete"}
+)
 """Calls of either side whose work ends when the caller gives up."""
 
 EVENTS: Final = (
@@ -104,5 +124,6 @@ EVENTS: Final = (
     "message",
     "trust_wanted",
     "work_over",
+    "checkpoints",
 )
 """What the runtime tells."""

@@ -44,6 +44,12 @@ class Arguments:
             raise bad(f"`{key}` must be a text.")
         return value
 
+    def any_text(self, key: str) -> str:
+        """A text that must be there and may be blank."""
+        if self._values.get(key) is None:
+            raise bad(f"`{key}` is missing: give a text.")
+        return self.free_text(key)
+
     def choice(self, key: str, choices: Sequence[str]) -> str | None:
         """One of the choices; None when it is not there."""
         value = self.text_or_none(key)

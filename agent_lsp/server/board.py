@@ -24,6 +24,13 @@ class Place:
     end: int
     touched: bool = False
 
+    def follow_all(self, changes: Sequence[LineChange]) -> bool:
+        """Follows one edit after the other; whether one of them was the first inside."""
+        before = self.touched
+        for change in changes:
+            self.follow(change)
+        return self.touched and not before
+
     def follow(self, change: LineChange) -> None:
         """Moves with an edit elsewhere; an edit inside is remembered."""
         if change.end <= self.start:
@@ -73,14 +80,21 @@ class Card:
 
     @property
     def stale(self) -> bool:
-        """Whether the verdict is of bytes that are no longer there."""
-        return bool(self.moved) or bool(self.data.get("stale"))
+        """Whether the verdict is of bytes that are no longer there; an edit inside a change says so at once."""
+        return bool(self.moved) or bool(self.data.get("stale")) or any(row.touched for row in self.places.values())
 
     @property
     def acceptable(self) -> bool:
         """Whether the runtime would apply it by its verdict; it says so itself where settings override."""
         said = self.data.get("acceptable")
         return said if isinstance(said, bool) else self.verdict.get("decision") in ("proven", "passed")
+
+    @property
+    def suggestion(self) -> list[str]:
+        """The hunks of the smallest part that is known to pass, where one was refused."""
+        known = {str(hunk.get("id")) for _, hunk in self.hunks()}
+        found = [str(hunk) for hunk in self.data.get("suggestion") or ()]
+        return found if known.issuperset(found) else []
 
     def hunks(self) -> Iterator[tuple[Json, Json]]:
         """Every hunk with its file."""
@@ -105,6 +119,8 @@ class Board:
     questions: dict[str, Json] = field(default_factory=dict)
     checkpoints: dict[str, str] = field(default_factory=dict)
     trust_wanted: Json | None = None
+    history: list[Json] = field(default_factory=list)
+    """The newest checkpoints of the folder, of earlier sessions too; the newest first."""
 
     def take(self, event: str, data: Mapping[str, Any]) -> None:
         """Takes one event of the runtime; one of an unknown name or without its ids changes nothing."""
@@ -129,6 +145,12 @@ class Board:
         """The state's name; empty for an unknown run."""
         return str(self.runs.get(run_id, {}).get("state", ""))
 
+    def row_of(self, run_id: str) -> Json:
+        """The row of `agent.status`, with the newest checkpoint of the run."""
+        row = self.runs[run_id]
+        newest = next((key for key, run in reversed(self.checkpoints.items()) if run == run_id), None)
+        return row if newest is None else {**row, "checkpointId": newest}
+
     def unfinished(self) -> list[Json]:
         """Runs that have not ended."""
         return [row for row in self.runs.values() if row.get("state") not in ENDED]
@@ -143,6 +165,12 @@ class Board:
         if row is not None:
             self.runs[run_id] = {**row, "state": state.value, "message": reason}
             self._settle(run_id)
+
+    def waiting(self) -> list[Json]:
+        """Runs whose change is on offer: the next runtime offers it again."""
+        offered = {card.run_id for card in self.open_cards()}
+        waits = (RunState.PROPOSED, RunState.VALIDATING, RunState.APPLYING)
+        return [row for row in self.unfinished() if row["runId"] in offered and row.get("state") in waits]
 
     def close_all(self) -> None:
         """The runtime is gone, and with it what it offered and reported."""
@@ -182,6 +210,8 @@ class Board:
         card = self.cards.get(str(data.get("proposalId")))
         if card is not None:
             card.open = False
+            kept = {key: data[key] for key in ("checkpointId", "state") if isinstance(data.get(key), str)}
+            card.data = {**card.data, **kept}
         if isinstance(data.get("checkpointId"), str):
             self.checkpoints[data["checkpointId"]] = str(data.get("runId"))
 
@@ -191,6 +221,10 @@ class Board:
             self.problems[run_id] = [dict(row) for row in problems]
         else:
             self.problems.pop(run_id, None)
+
+    def _take_checkpoints(self, data: Json) -> None:
+        rows = data.get("checkpoints")
+        self.history = [dict(row) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
 
     def _take_trust_wanted(self, data: Json) -> None:
         self.trust_wanted = data
@@ -231,4 +265,5 @@ _TAKERS: Final[Mapping[str, Callable[[Board, Json], None]]] = {
     "proposal_closed": Board._take_closed,
     "problems": Board._take_problems,
     "trust_wanted": Board._take_trust_wanted,
+    "checkpoints": Board._take_checkpoints,
 }

@@ -20,8 +20,10 @@ COMMANDS: Final = (
     "agent.proposal",
     "agent.apply",
     "agent.discard",
+    "agent.edit",
     "agent.revalidate",
     "agent.rollback",
+    "agent.checkpoints",
     "agent.say",
     "agent.answer",
     "agent.trust",
@@ -41,8 +43,9 @@ def initialize_result(params: Mapping[str, Any], version: str) -> dict[str, Any]
     return {
         "capabilities": {
             "positionEncoding": traits_of(params).encoding.value,
-            "textDocumentSync": {"openClose": True, "change": INCREMENTAL},
+            "textDocumentSync": {"openClose": True, "change": INCREMENTAL, "save": {"includeText": False}},
             "codeActionProvider": {"codeActionKinds": list(ACTION_KINDS), "resolveProvider": True},
+            "hoverProvider": True,
             "codeLensProvider": {"resolveProvider": True},
             "executeCommandProvider": {"commands": list(COMMANDS)},
             "workspace": {"workspaceFolders": {"supported": True, "changeNotifications": True}},

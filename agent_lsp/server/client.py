@@ -7,6 +7,7 @@ from typing import Any
 from agent_lsp.server.positions import Encoding
 
 _COMMAND = "command"
+_ALL_OR_NOTHING = ("transactional", "textOnlyTransactional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,15 @@ class ClientTraits:
     action_disabled: bool = False
     action_preferred: bool = False
     action_tags: bool = False
+    hover_markdown: bool = False
     lens_refresh: bool = False
     related_information: bool = False
     diagnostic_data: bool = False
     watch_files: bool = False
     relative_patterns: bool = False
     text_content: bool = False
+    transactional: bool = False
+    lends_models: bool = False
 
     @property
     def takes_document_changes(self) -> bool:
@@ -64,12 +68,16 @@ def traits_of(params: Mapping[str, Any]) -> ClientTraits:
         action_disabled=has("textDocument.codeAction.disabledSupport"),
         action_preferred=has("textDocument.codeAction.isPreferredSupport"),
         action_tags=1 in _list(_at(capabilities, "textDocument.codeAction.tagSupport.valueSet")),
+        hover_markdown="markdown" in _list(_at(capabilities, "textDocument.hover.contentFormat")),
         lens_refresh=has("workspace.codeLens.refreshSupport"),
         related_information=has("textDocument.publishDiagnostics.relatedInformation"),
         diagnostic_data=has("textDocument.publishDiagnostics.dataSupport"),
         watch_files=has("workspace.didChangeWatchedFiles.dynamicRegistration"),
         relative_patterns=has("workspace.didChangeWatchedFiles.relativePatternSupport"),
         text_content=has("workspace.textDocumentContent.dynamicRegistration"),
+        transactional=has("workspace.workspaceEdit.documentChanges")
+        and _at(capabilities, "workspace.workspaceEdit.failureHandling") in _ALL_OR_NOTHING,
+        lends_models=has("experimental.agentLsp.models"),
     )
 
 

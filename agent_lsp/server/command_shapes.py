@@ -8,7 +8,17 @@ from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from agent_lsp.server.shapes import EditedStep, Problem, Proposal, Range, RunRow, RunState, Verdict
+from agent_lsp.server.shapes import (
+    Checkpoint,
+    EditedStep,
+    Problem,
+    Proposal,
+    Range,
+    RollbackPreview,
+    RunRow,
+    RunState,
+    Verdict,
+)
 
 # --- arguments -------------------------------------------------------------------------------------------------------
 
@@ -32,6 +42,8 @@ class ApproveArgument(TypedDict):
 
     runId: str
     steps: NotRequired[list[EditedStep]]
+    markdown: NotRequired[str]
+    stepwise: NotRequired[bool]
 
 
 class RejectArgument(TypedDict):
@@ -84,11 +96,30 @@ class DiscardArgument(TypedDict):
     workDoneToken: NotRequired[int | str]
 
 
+class EditArgument(TypedDict):
+    """`agent.edit`: the new text of a hunk, or of a whole proposed file."""
+
+    proposalId: str
+    text: str
+    hunk: NotRequired[str]
+    uri: NotRequired[str]
+
+
 class RollbackArgument(TypedDict):
     """`agent.rollback`."""
 
     checkpointId: str
     workDoneToken: NotRequired[int | str]
+
+
+class CheckpointsArgument(TypedDict, total=False):
+    """`agent.checkpoints`: of one folder, of one run, or one with its preview, which `show` opens."""
+
+    root: str
+    uri: str
+    runId: str
+    checkpointId: str
+    show: bool
 
 
 class SayArgument(TypedDict):
@@ -121,12 +152,17 @@ class LogTailArgument(TypedDict, total=False):
 
 
 class ShowArgument(TypedDict, total=False):
-    """`agent.show`: a proposal, whole or one file of it, a run's plan, or the log of the folder of `uri`."""
+    """`agent.show`: a proposal, whole or one file of it, a run's plan, or the log of the folder of `uri`.
+
+    `at` goes to a hunk; `edit` opens the proposed file, or the plan, as text that counts once it is saved.
+    """
 
     proposalId: str
     path: str
     runId: str
     hunks: list[str]
+    at: str
+    edit: bool
     log: bool
     uri: str
 
@@ -144,6 +180,13 @@ class StateNow(TypedDict):
     """`agent.plan.*`, `agent.control`, `agent.discard`, `agent.answer`."""
 
     state: RunState
+
+
+class Edited(TypedDict):
+    """`agent.edit`: the hunks that the proposal now has."""
+
+    state: RunState
+    hunks: list[str]
 
 
 class Status(TypedDict):
@@ -180,6 +223,14 @@ class RolledBack(TypedDict):
     pending: NotRequired[bool]
 
 
+class CheckpointList(TypedDict):
+    """`agent.checkpoints`, newest first; `preview` and `uri` where one was asked for."""
+
+    checkpoints: list[Checkpoint]
+    preview: NotRequired[RollbackPreview]
+    uri: NotRequired[str]
+
+
 class Said(TypedDict, total=False):
     """`agent.say`."""
 
@@ -214,8 +265,10 @@ COMMANDS: Final[Mapping[str, tuple[Any, Any]]] = {
     "agent.proposal": (ProposalArgument, Proposal),
     "agent.apply": (ApplyArgument, Applied),
     "agent.discard": (DiscardArgument, StateNow),
+    "agent.edit": (EditArgument, Edited),
     "agent.revalidate": (RevalidateArgument, Revalidated),
     "agent.rollback": (RollbackArgument, RolledBack),
+    "agent.checkpoints": (CheckpointsArgument, CheckpointList),
     "agent.say": (SayArgument, Said),
     "agent.answer": (AnswerArgument, StateNow),
     "agent.trust": (TrustArgument, Trusted),

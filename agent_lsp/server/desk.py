@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -20,6 +21,10 @@ START_S: Final = 60.0
 """Time-out of a call that may first have to start the runtime and that no command waits for."""
 
 
+_RESTART_S: Final = 20.0
+"""A runtime that dies again within so many seconds is not started by itself."""
+
+
 class Desk:
     """One workspace folder at the edge."""
 
@@ -30,8 +35,16 @@ class Desk:
         self.runtime: Runtime
         self.revalidate_after_s: float | None = None
         self.starting: dict[str, asyncio.Task[Any]] = {}
+        self._restarted_s = -_RESTART_S
         self.given_up: set[str] = set()
         """Runs that were cancelled before the runtime said that it took them; what it says of them is not shown."""
+
+    def may_restart(self) -> bool:
+        """Whether a runtime that died is started again by itself: not one that dies over and over."""
+        now_s = time.monotonic()
+        soon = now_s - self._restarted_s < _RESTART_S
+        self._restarted_s = now_s
+        return not soon
 
     def path(self, relative: str) -> Path:
         """The absolute path of a POSIX path relative to the root."""

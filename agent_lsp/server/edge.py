@@ -19,10 +19,14 @@ from agent_lsp.server.features import (
     code_lenses,
     configuration,
     documents,
+    drafts,
+    editor_models,
     execute_command,
+    hover,
     telling,
     virtual_documents,
 )
+from agent_lsp.server.features.checkpoints import checkpoint_commands
 from agent_lsp.server.features.configuration import Configuration
 from agent_lsp.server.features.diagnostics import Diagnostics
 from agent_lsp.server.features.documents import Synchronisation
@@ -31,6 +35,7 @@ from agent_lsp.server.features.review_commands import review_commands
 from agent_lsp.server.features.run_commands import run_commands
 from agent_lsp.server.features.virtual_documents import VirtualDocuments, register_capability
 from agent_lsp.server.main import EdgeDependencies, is_initialize_params
+from agent_lsp.server.polling import Polling
 from agent_lsp.server.progress import Progress
 from agent_lsp.server.protocol import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, EdgeServer, RequestError
 from agent_lsp.server.runtime import STOP_S
@@ -150,17 +155,23 @@ class Edge:
         dependencies, server = self._dependencies, self._server
         session = Session(self._client, params, dependencies.start_runtime)
         hand = EditorHand(session)
-        session.serve_calls({"buffers": hand.buffers, "edit": hand.edit})
+        session.serve_calls({"buffers": hand.buffers, "edit": hand.edit, "edit_together": hand.edit_together})
+        editor_models.register(session)
         staleness = Staleness(session)
+        Polling(session, staleness.file_moved)
         documents.register(server, session, Synchronisation(session, staleness, Diagnostics(session)))
         code_actions.register(server, session)
         code_lenses.register(server, session)
+        hover.register(server, session)
         virtual = virtual_documents.register(server, session)
         agent_messages.register(session)
         telling.register(session)
         Questions(session)
         progress = Progress(session)
-        commands = run_commands(session, progress, dependencies.read_log) | review_commands(session, progress, virtual)
+        reviewing = review_commands(session, progress, virtual, drafts.register(server, session, virtual))
+        commands = (
+            run_commands(session, progress, dependencies.read_log) | reviewing | checkpoint_commands(session, virtual)
+        )
         execute_command.register(server, session, telling.told(session, commands))
         self._configuration = configuration.register(server, session, params.get("initializationOptions"))
 

@@ -1,10 +1,11 @@
-"""Owns one edit of one open document: the smallest text edits, one versioned request, and belief in the text alone.
+"""Owns the edits of open documents: the smallest text edits, versioned requests, and belief in the text alone.
 
 Editors answer `applied: true` for edits that they refused (Neovim), false without a reason (VS Code), an error
 (eglot), or nothing; what counts is the text that comes back with `didChange`, up to 150 ms after the answer.
 """
 
 import asyncio
+import contextlib
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,10 @@ _DIFF_LIMIT: Final = 250_000
 """Lines of one side times lines of the other above which changed lines go as one edit, to keep the loop free."""
 
 
+STATE_PREFIX: Final = ".agent-lsp/"
+
+_NOT_WANTED: Final = "its text is not the wanted one afterwards"
+
 _NO_EDITS: Final = (
     "the editor does not take edits from a server (workspace/applyEdit). Save and close the file, then accept again: "
     "what is not open is written on disk"
@@ -54,6 +59,8 @@ class EditorHand:
         revisions = known if isinstance(known, Mapping) else {}
         rows = []
         for path, document in self._session.documents_of(desk):
+            if path.startswith(STATE_PREFIX):
+                continue  # drafts of ours are no part of the person's work
             row: dict[str, Any] = {"path": path, "version": document.version, "revision": document.revision}
             if revisions.get(path) != document.revision:
                 row["text"] = document.text
@@ -71,14 +78,31 @@ class EditorHand:
                 return {"applied": False, "version": None, "text": None, "reason": f"{path} is not open in the editor"}
             reason = self._moved(document, args)
             if reason is None and document.text != new_text:
-                reason = await self._apply(document, new_text, str(args.get("label") or "agent-lsp"))
+                reason = await self._apply([(document, new_text)], str(args.get("label") or "agent-lsp"))
             held = self._session.document(desk, path)
-        return {
-            "applied": reason is None,
-            "version": held.version if held else None,
-            "text": held.text if held else None,
-            "reason": reason or "",
-        }
+        return _outcome(held, reason)
+
+    async def edit_together(self, desk: Desk, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Several documents in one `workspace/applyEdit`, which is one undo; no outcomes where that is not so."""
+        edits = args.get("edits")
+        if not isinstance(edits, list) or not all(_is_edit(row) for row in edits):
+            raise BadArgumentError("`edits` must be a list of objects with `path` and `newText`.")
+        if not self._session.traits.transactional:
+            return {"outcomes": None}
+        async with contextlib.AsyncExitStack() as stack:
+            for path in sorted({row["path"] for row in edits}):
+                await stack.enter_async_context(self._locks.setdefault(str(desk.path(path)), asyncio.Lock()))
+            documents = [self._session.document(desk, row["path"]) for row in edits]
+            reasons = [
+                f"{row['path']} is not open in the editor" if document is None else self._moved(document, row)
+                for row, document in zip(edits, documents, strict=True)
+            ]
+            if not any(reasons):
+                pairs = [(doc, row["newText"]) for doc, row in zip(documents, edits, strict=True) if doc is not None]
+                reason = await self._apply(pairs, str(edits[0].get("label") or "agent-lsp"))
+                reasons = [None if doc.text == text else reason or _NOT_WANTED for doc, text in pairs]
+            held = [self._session.document(desk, row["path"]) for row in edits]
+        return {"outcomes": [_outcome(document, reason) for document, reason in zip(held, reasons, strict=True)]}
 
     def _moved(self, document: Document, args: Mapping[str, Any]) -> str | None:
         if not self._session.traits.apply_edit:
@@ -92,27 +116,29 @@ class EditorHand:
             return "the document's text is not the text that the edit was made for"
         return None
 
-    async def _apply(self, document: Document, new_text: str, label: str) -> str | None:
-        """None when the editor's text became `new_text`; else what was seen."""
-        edit = self._workspace_edit(document, minimal_edits(document, new_text))
-        before = document.version
-        seen = asyncio.Event()
-        self._waiting[document.uri] = (new_text, seen)
+    async def _apply(self, wanted: Sequence[tuple[Document, str]], label: str) -> str | None:
+        """None when the text of every document became the wanted one; else what was seen."""
+        edit = self._workspace_edit([(document, minimal_edits(document, text)) for document, text in wanted])
+        before = [document.version for document, _ in wanted]
+        seen = [asyncio.Event() for _ in wanted]
+        self._waiting |= {doc.uri: (text, event) for (doc, text), event in zip(wanted, seen, strict=True)}
         params = types.ApplyWorkspaceEditParams(label=label, edit=edit)
         asking = self._session.client.in_background(self._ask(params))
-        waiting = asyncio.ensure_future(seen.wait())
+        waiting = asyncio.ensure_future(asyncio.gather(*(event.wait() for event in seen)))
         try:
             await asyncio.wait([asking, waiting], return_when=asyncio.FIRST_COMPLETED)
-            if seen.is_set():
+            if all(event.is_set() for event in seen):
                 return None
             refused: str | None = asking.result()
             await asyncio.wait([waiting], timeout=_TEXT_S if refused is None else _REFUSED_TEXT_S)
-            if seen.is_set():
+            if all(event.is_set() for event in seen):
                 return None
-            return _what_was_seen(document, before, refused)
+            late = next(number for number, event in enumerate(seen) if not event.is_set())
+            return _what_was_seen(wanted[late][0], before[late], refused)
         finally:
             waiting.cancel()
-            del self._waiting[document.uri]
+            for document, _ in wanted:
+                del self._waiting[document.uri]
 
     async def _ask(self, params: types.ApplyWorkspaceEditParams) -> str | None:
         """What the editor said against the edit; None when it said that it applied it."""
@@ -127,18 +153,33 @@ class EditorHand:
         why = answer.get("failureReason") if isinstance(answer, Mapping) else None
         return f"the editor did not apply the edit{f': {why}' if isinstance(why, str) and why else ''}"
 
-    def _workspace_edit(self, document: Document, edits: Sequence[types.TextEdit]) -> types.WorkspaceEdit:
+    def _workspace_edit(self, edits: Sequence[tuple[Document, Sequence[types.TextEdit]]]) -> types.WorkspaceEdit:
         if not self._session.traits.takes_document_changes:
-            return types.WorkspaceEdit(changes={document.uri: list(edits)})
-        identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
-        return types.WorkspaceEdit(
-            document_changes=[types.TextDocumentEdit(text_document=identifier, edits=list(edits))]
-        )
+            return types.WorkspaceEdit(changes={document.uri: list(rows) for document, rows in edits})
+        return types.WorkspaceEdit(document_changes=[_versioned(document, rows) for document, rows in edits])
 
     def _on_text(self, _desk: Desk, document: Document, _changes: Sequence[LineChange]) -> None:
         waiting = self._waiting.get(document.uri)
         if waiting is not None and document.text == waiting[0]:
             waiting[1].set()
+
+
+def _is_edit(row: Any) -> bool:
+    return isinstance(row, Mapping) and isinstance(row.get("path"), str) and isinstance(row.get("newText"), str)
+
+
+def _outcome(held: Document | None, reason: str | None) -> Mapping[str, Any]:
+    return {
+        "applied": reason is None,
+        "version": held.version if held else None,
+        "text": held.text if held else None,
+        "reason": reason or "",
+    }
+
+
+def _versioned(document: Document, edits: Sequence[types.TextEdit]) -> types.TextDocumentEdit:
+    identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
+    return types.TextDocumentEdit(text_document=identifier, edits=list(edits))
 
 
 def _what_was_seen(document: Document, before: int, refused: str | None) -> str:

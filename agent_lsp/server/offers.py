@@ -2,20 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent_lsp.domain.task import WORKING, RunState
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.documents import Document
-from agent_lsp.server.public import hunk_title, refusal, shorten, verdict_title
+from agent_lsp.server.history_offers import history_offers
+from agent_lsp.server.offer import HERE, QUICKFIX, REWRITE, SOURCE, Offer
+from agent_lsp.server.public import shorten
+from agent_lsp.server.review_offers import accept, discard, drafting, grouped, moves, retest, show, try_again
 from agent_lsp.server.uris import is_cell, refusal_of
 
-QUICKFIX: Final = "quickfix"
-REWRITE: Final = "refactor.rewrite"
-SOURCE: Final = "source.agent"
-_HERE: Final = (QUICKFIX, SOURCE)
 _WAITING: Final = (SOURCE, REWRITE, QUICKFIX)
 
 _WAITS: Final = (RunState.AWAITING_APPROVAL, RunState.PAUSED, RunState.BLOCKED)
@@ -26,19 +25,6 @@ _GOAL: Final = re.compile(
         \s*(?:\*+/|--+>|\*\)|-\}|"+)?\s*$""",
     re.IGNORECASE | re.VERBOSE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One thing to do. `kinds` are tried in order against the client's filter; `refused` says why it cannot be done."""
-
-    title: str
-    kinds: tuple[str, ...]
-    command: str
-    argument: Mapping[str, Any]
-    refused: str | None = None
-    preferred: bool = False
-    diagnostics: Sequence[Any] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,49 +82,11 @@ def goal_of(line: str) -> str | None:
     return found["goal"] if found else None
 
 
-def accept(card: Card, state: str, hunk: Json | None) -> Offer:
-    """The offer to apply one hunk of a proposal, or all of it."""
-    title = f"Accept {_what(card, hunk)} ({verdict_title(card)})"
-    return Offer(title, _HERE, "agent.apply", _meant(card, hunk), refusal(card, state), preferred=hunk is not None)
-
-
-def discard(card: Card, state: str, hunk: Json | None) -> Offer:
-    """The offer to drop one hunk of a proposal, or all of it; not while it is being written."""
-    title = f"Discard {_what(card, hunk)} ({verdict_title(card)})"
-    refused = "It is being applied; roll it back afterwards." if state == RunState.APPLYING else None
-    return Offer(title, _HERE, "agent.discard", _meant(card, hunk), refused)
-
-
-def show(card: Card) -> Offer:
-    """The offer to open the diff."""
-    return Offer(f"Show diff of {_count(card)} ({verdict_title(card)})", _HERE, "agent.show", _meant(card, None))
-
-
-def _what(card: Card, hunk: Json | None) -> str:
-    if hunk is not None:
-        return f"change {hunk_title(hunk)}"
-    return f"all ({_count(card)}): {shorten(str(card.data.get('summary') or 'proposal'))}"
-
-
-def _meant(card: Card, hunk: Json | None) -> Json:
-    return {"proposalId": card.id} if hunk is None else {"proposalId": card.id, "hunks": [str(hunk["id"])]}
-
-
-def _count(card: Card) -> str:
-    count = sum(1 for _ in card.hunks())
-    return "1 change" if count == 1 else f"{count} changes"
-
-
-def retest(card: Card) -> Offer:
-    """The offer to test a stale proposal again now."""
-    return Offer(f"Test again ({verdict_title(card)})", _HERE, "agent.revalidate", _meant(card, None))
-
-
 def answers(row: Json, question: Json) -> list[Offer]:
     """The options of a question as offers: the way to answer where an editor shows no buttons."""
     asked = shorten(str(question.get("question", "")))
     return [
-        Offer(f"Answer “{shorten(str(option))}”: {asked}", _HERE, "agent.answer", _answer(row, str(option)))
+        Offer(f"Answer “{shorten(str(option))}”: {asked}", HERE, "agent.answer", _answer(row, str(option)))
         for option in question.get("options") or ()
     ]
 
@@ -148,8 +96,20 @@ def plan_offers(row: Json) -> list[Offer]:
     goal, run_id = shorten(str(row.get("goal", ""))), row["runId"]
     return [
         Offer(f"Approve plan of {goal}", _WAITING, "agent.plan.approve", {"runId": run_id}),
+        Offer(f"Approve step by step: {goal}", _WAITING, "agent.plan.approve", {"runId": run_id, "stepwise": True}),
         Offer(f"Reject plan of {goal}", _WAITING, "agent.plan.reject", {"runId": run_id}),
         Offer(f"Show plan of {goal}", _WAITING, "agent.show", {"runId": run_id}),
+        Offer(f"Edit plan of {goal}", _WAITING, "agent.show", {"runId": run_id, "edit": True}),
+    ]
+
+
+def resume_offers(row: Json) -> list[Offer]:
+    """How a paused run goes on: to its end, or by one step of its plan."""
+    goal = shorten(str(row.get("goal", "")))
+    ways = (("Go on with", "resume"), ("Do the next step of", "step"))
+    return [
+        Offer(f"{way} {goal}", _WAITING, "agent.control", {"runId": row["runId"], "action": action})
+        for way, action in ways
     ]
 
 
@@ -169,9 +129,22 @@ def _reviews(spot: Spot) -> Iterator[Offer]:
             shown = [spot.hunks[str(hunk["id"])]] if str(hunk["id"]) in spot.hunks else []
             for offer in (accept(card, state, hunk), discard(card, state, hunk)):
                 yield replace(offer, diagnostics=tuple(shown))
+            yield from (*drafting(card, state, hunk), *moves(card, hunk))
+        below = replace(spot, end=spot.end + 1)  # words about a change stand above it
+        for words in _words(spot):
+            for row, hunk in card.hunks():
+                if row.get("path") == spot.path and _touches(card, hunk, below):
+                    yield try_again(card, state, hunk, words)
         again = [retest(card)] if card.stale else []
-        for offer in (accept(card, state, None), discard(card, state, None), show(card), *again):
+        whole = (accept(card, state, None), *grouped(card, state, spot.path), discard(card, state, None), show(card))
+        for offer in (*whole, *again):
             yield offer if touching else replace(offer, kinds=(SOURCE,))
+
+
+def _words(spot: Spot) -> Iterator[str]:
+    """What a person says of the change here: comments `agent: ...` on these lines."""
+    for _, words in _stated(spot):
+        yield words
 
 
 def _touches(card: Card, hunk: Json, spot: Spot) -> bool:
@@ -254,11 +227,14 @@ def _runs(spot: Spot) -> Iterator[Offer]:
     for row in board.unfinished():
         if row.get("state") in WORKING or row.get("state") in _WAITS:
             yield cancel_offer(row)
+        if row.get("state") == RunState.PAUSED:
+            yield from resume_offers(row)
     applied = [(checkpoint, run_id) for checkpoint, run_id in board.checkpoints.items() if run_id in board.runs]
     if applied:
         checkpoint, run_id = applied[-1]
         goal = shorten(str(board.runs[run_id].get("goal", "")))
         yield Offer(f"Roll back {goal}", (SOURCE,), "agent.rollback", {"checkpointId": checkpoint})
+    yield from history_offers(board)
 
 
 def _logs(spot: Spot) -> Iterator[Offer]:

@@ -17,9 +17,9 @@ _NOT_YET = "The tests have not run on this change yet."
 
 
 def public_verdict(session: Session, desk: Desk, verdict: Mapping[str, Any] | None) -> "shapes.Verdict":
-    """PROTOCOL.md section 4, with `uri` in `unrunLines`; every key is there, whatever the runtime left out."""
+    """PROTOCOL.md section 4, with URIs for paths; every key but `survivors` is there, whatever was left out."""
     said: Mapping[str, Any] = verdict or {"reasons": [_NOT_YET]}
-    return {
+    answer: shapes.Verdict = {
         "decision": said.get("decision", "not_run"),
         "fixed": list(said.get("fixed", ())),
         "broken": list(said.get("broken", ())),
@@ -41,6 +41,17 @@ def public_verdict(session: Session, desk: Desk, verdict: Mapping[str, Any] | No
         "candidate": said.get("candidate", ""),
         "reasons": list(said.get("reasons", ())),
     }
+    if "survivors" in said:
+        answer["survivors"] = [
+            {
+                "uri": session.uri(desk, str(row.get("path"))),
+                "line": int(row.get("line") or 0),
+                "text": str(row.get("text", "")),
+            }
+            for row in said["survivors"]
+            if isinstance(row, Mapping)
+        ]
+    return answer
 
 
 def public_proposal(session: Session, desk: Desk, card: Card) -> "shapes.Proposal":
@@ -57,9 +68,16 @@ def public_proposal(session: Session, desk: Desk, card: Card) -> "shapes.Proposa
         "state": cast("shapes.RunState", desk.board.state_of(card.run_id) or card.data.get("state", "proposed")),
         "stalePaths": sorted(stale_paths),
         "acceptable": card.acceptable,
+        "verdictTitle": verdict_title(card),
     }
+    if (refused := refusal(card, "")) is not None:  # what its run does now passes, and is told by the run's state
+        answer["refused"] = refused
+    if overlaps := [dict(row) for row in card.data.get("overlaps") or () if isinstance(row, Mapping)]:
+        answer["overlaps"] = cast("list[shapes.Overlap]", overlaps)
     if card.data.get("checkpointId"):
         answer["checkpointId"] = card.data["checkpointId"]
+    if card.suggestion:
+        answer["suggestion"] = card.suggestion
     return answer
 
 
@@ -81,13 +99,16 @@ def _public_hunk(session: Session, hunk: Mapping[str, Any]) -> "shapes.Hunk":
     if end > start and not old.endswith(("\n", "\r")):
         last = (split_lines(old) or [""])[-1]
         stop = {"line": end - 1, "character": units_of(content_of(last), session.traits.encoding)}
-    return {
+    answer: shapes.Hunk = {
         "id": hunk["id"],
         "range": {"start": {"line": start, "character": 0}, "end": stop},
         "oldText": old,
         "newText": hunk.get("newText", ""),
         "class": hunk.get("class", "source"),
     }
+    if hunk.get("tests"):
+        answer["tests"], answer["testCount"] = list(hunk["tests"]), int(hunk.get("testCount") or 0)
+    return answer
 
 
 def verdict_title(card: Card) -> str:
@@ -101,6 +122,8 @@ def verdict_title(card: Card) -> str:
     parts = [f"{len(verdict.get('fixed', ()))} fixed", f"{len(verdict.get('broken', ()))} broken"]
     if verdict.get("stillFailing"):
         parts.append(f"{len(verdict['stillFailing'])} as before")
+    if others := len(card.data.get("overlaps") or ()):
+        parts.append(f"overlaps {others} other" if others == 1 else f"overlaps {others} others")
     untested = ", untested" if decision == "undecided" else ""
     return f"{decision}{untested}: {', '.join(parts)}"
 

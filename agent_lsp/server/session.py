@@ -15,7 +15,7 @@ from agent_lsp.link.messages import EDGE_CALLS
 from agent_lsp.link.peer import Handler
 from agent_lsp.server.board import Json
 from agent_lsp.server.client import ClientTraits, traits_of
-from agent_lsp.server.desk import Desk
+from agent_lsp.server.desk import START_S, Desk
 from agent_lsp.server.documents import Document, Documents, LineChange
 from agent_lsp.server.folders import Folders
 from agent_lsp.server.listeners import Listeners
@@ -24,6 +24,9 @@ from agent_lsp.server.runtime import Runtime, RuntimeProcess
 from agent_lsp.server.uris import path_of, uri_of
 
 logger = logging.getLogger(__name__)
+
+_NEXT_START = "It starts again with the next run."
+_SHOWN_EVENTS = ("run", "plan", "proposal", "verdict", "proposal_closed", "problems", "checkpoints")
 
 StartRuntime = Callable[[Path, Mapping[str, Any]], Awaitable[RuntimeProcess]]
 DeskHandler = Callable[["Desk", Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -116,16 +119,19 @@ class Session:
         try:
             desk.board.take(event, data)
             self.listeners.announce(desk, event, dict(data))
-            if event in ("run", "plan", "proposal", "verdict", "proposal_closed", "problems"):
+            if event in _SHOWN_EVENTS:
                 self.listeners.changed(desk)
         except Exception:
             logger.exception("the event %s could not be shown", event)
 
     def _died(self, desk: Desk, status: int) -> None:
-        """Runs that were open are over: says so once, and leaves the next start to the next need."""
-        rows = desk.board.unfinished()
+        """Runs that were at work are over: says so once. What was on offer comes back with the next runtime, at once;
+        without any the next start is left to the next need.
+        """
+        waiting = [row["runId"] for row in desk.board.waiting()] if desk.may_restart() else []
+        rows = [row for row in desk.board.unfinished() if row["runId"] not in waiting]
         desk.board.close_all()
-        if not rows and status == 0:
+        if not rows and not waiting and status == 0:
             self.listeners.announce(desk, "gone", {})
             self.listeners.changed(desk)
             return
@@ -138,7 +144,23 @@ class Session:
         self.listeners.announce(desk, "gone", {})
         self.listeners.changed(desk)
         ended = f" {len(rows)} run(s) ended with it." if rows else ""
-        self.show(types.MessageType.Error, f"agent-lsp: {reason}.{ended} It starts again with the next run.")
+        again = f"It is started again, for {len(waiting)} change(s) on offer." if waiting else _NEXT_START
+        self.show(types.MessageType.Error, f"agent-lsp: {reason}.{ended} {again}")
+        if waiting:
+            self.client.in_background(self._bring_back(desk, waiting, reason))
+
+    async def _bring_back(self, desk: Desk, waiting: Sequence[str], reason: str) -> None:
+        """Starts the runtime that offers again what was on offer; runs that it knows nothing of have ended."""
+        try:
+            await desk.runtime.call("checkpoints", {}, timeout_s=START_S)  # answered when everything has come back
+        except (AgentLspError, TimeoutError) as error:
+            logger.error("the runtime of %s did not start again: %s", desk.root, error or "no answer in time")
+        back = {card.run_id for card in desk.board.open_cards()}
+        for run_id in waiting:
+            if run_id not in back and run_id in {row["runId"] for row in desk.board.unfinished()}:
+                desk.board.end_run(run_id, RunState.FAILED, reason + ".")
+                self.listeners.announce(desk, "run", desk.board.runs[run_id])
+        self.listeners.changed(desk)
 
 
 def folders_of(params: Mapping[str, Any]) -> list[Path]:

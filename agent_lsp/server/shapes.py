@@ -39,9 +39,13 @@ class ServerCapability(TypedDict):
 
 
 class ClientCapability(TypedDict):
-    """`capabilities.experimental.agentLsp` of a client that knows the notifications of section 5."""
+    """`capabilities.experimental.agentLsp` of a client that knows the notifications of section 5.
+
+    `models` says that it answers `agent/model/list` and `agent/model/complete`.
+    """
 
     version: Literal["1"]
+    models: NotRequired[bool]
 
 
 # --- what sections 3 to 5 are made of ---------------------------------------------------------------------------
@@ -122,7 +126,8 @@ class Usage(TypedDict, total=False):
 
 
 class RunRow(TypedDict):
-    """One run in `agent.status`. `verdict` is the decision."""
+    """One run in `agent.status`. `verdict` is the decision, `model` who works on it, `checkpointId` undoes what of it
+    was applied last."""
 
     runId: str
     goal: str
@@ -133,6 +138,8 @@ class RunRow(TypedDict):
     proposalId: NotRequired[str]
     verdict: NotRequired[Decision]
     message: NotRequired[str]
+    model: NotRequired[str]
+    checkpointId: NotRequired[str]
 
 
 class AddedTest(TypedDict):
@@ -147,6 +154,14 @@ class UnrunLine(TypedDict):
 
     uri: str
     line: int
+
+
+class Survivor(TypedDict):
+    """A small fault that was put into a changed line, zero-based, and that no test noticed."""
+
+    uri: str
+    line: int
+    text: str
 
 
 class Verdict(TypedDict):
@@ -168,6 +183,7 @@ class Verdict(TypedDict):
     durationS: float
     candidate: str
     reasons: list[str]
+    survivors: NotRequired[list[Survivor]]
 
 
 # The key `class` is a word of Python.
@@ -179,6 +195,8 @@ Hunk = TypedDict(
         "oldText": str,
         "newText": str,
         "class": Literal["source", "test", "config"],
+        "tests": NotRequired[list[str]],
+        "testCount": NotRequired[int],
     },
 )
 
@@ -194,8 +212,20 @@ class ChangedFile(TypedDict):
     hunks: list[Hunk]
 
 
+class Overlap(TypedDict):
+    """Another proposal on the same text. `places` are relative paths, with lines of the base where that is told."""
+
+    proposalId: str
+    runId: str
+    places: list[str]
+
+
 class Proposal(TypedDict):
-    """A change with its evidence. `state` is what its run rests in, `stalePaths` what moved since the tests ran."""
+    """A change with its evidence. `state` is what its run rests in, `stalePaths` what moved since the tests ran.
+
+    `verdictTitle` is the verdict in a line, `refused` why it cannot be accepted now.
+    `suggestion` are the hunks of the smallest part found to pass after a smaller one was refused.
+    """
 
     proposalId: str
     runId: str
@@ -208,6 +238,32 @@ class Proposal(TypedDict):
     stalePaths: list[str]
     acceptable: bool
     checkpointId: NotRequired[str]
+    overlaps: NotRequired[list[Overlap]]
+    verdictTitle: NotRequired[str]
+    refused: NotRequired[str]
+    suggestion: NotRequired[list[str]]
+
+
+class Checkpoint(TypedDict):
+    """What an apply, or a rollback of one, wrote. `undoes` is the checkpoint that a rollback undoes."""
+
+    checkpointId: str
+    runId: str
+    proposalId: str
+    summary: str
+    files: list[str]
+    timeS: float
+    sizeBytes: int
+    state: Literal["applied", "rolled_back", "taken_back", "unfinished"]
+    undoes: NotRequired[str]
+
+
+class RollbackPreview(TypedDict):
+    """What rolling a checkpoint back would do to the text as it is; where it cannot be done, why, and what it wrote."""
+
+    diff: str
+    possible: bool
+    reason: NotRequired[str]
 
 
 # --- section 5 --------------------------------------------------------------------------------------------------

@@ -53,10 +53,9 @@ class Staleness:
         for card in desk.board.open_cards():
             if changes and path in card.witness:
                 self._held.discard((desk.root, card.id))
-            for place in card.places.values():
-                if place.path == path:
-                    for change in changes:
-                        place.follow(change)
+            inside = [place.follow_all(changes) for place in card.places.values() if place.path == path]
+            if any(inside):
+                self._session.listeners.changed(desk)  # an edit inside a change is shown at once
         self._touch(desk, [path])
 
     def _on_event(self, desk: Desk, event: str, data: Json) -> None:
@@ -147,8 +146,11 @@ class Staleness:
         if card is None or card.witness != witness:
             return  # another proposal took its place; its own event has asked for a check
         card.moved = (card.moved - paths) | moved
+        shown = any(place.touched for place in card.places.values())
         if not card.moved:
             card.reset_places()
+            if shown and card.moved == card.told:  # taken back before anybody was told
+                self._session.listeners.changed(desk)
         if card.moved != card.told:
             card.told = card.moved
             card.data = {**card.data, "stale": bool(card.moved)}

@@ -11,16 +11,16 @@ from agent_lsp.settings.model import ModelSettings
 class Endpoint:
     """Who answers. The key is left out of the object's text."""
 
-    provider: Literal["anthropic", "embedded"]
+    provider: Literal["anthropic", "editor", "embedded"]
     name: str
     base_url: str | None
     api_key: str | None = field(default=None, repr=False)
 
 
-def endpoint(settings: ModelSettings, environ: Mapping[str, str]) -> Endpoint:
-    """`auto` is `anthropic` where a key or an address is there, else the embedded engine."""
+def endpoint(settings: ModelSettings, environ: Mapping[str, str], *, editor_lends: bool = False) -> Endpoint:
+    """`auto` is `anthropic` where a key or an address is there, `editor` where it lends a model, else `embedded`."""
     key = environ.get(settings.api_key_env, "").strip() or None
     provider = settings.provider
     if provider == "auto":
-        provider = "anthropic" if key or settings.base_url else "embedded"
+        provider = "anthropic" if key or settings.base_url else "editor" if editor_lends else "embedded"
     return Endpoint(provider, settings.name, settings.base_url, key)

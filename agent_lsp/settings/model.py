@@ -49,10 +49,15 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """`[model]`: who answers."""
 
-    provider: Literal["auto", "anthropic", "embedded"] = Field(
-        default="auto", description="`auto` is `anthropic` where a key or an address is there, else `embedded`."
+    provider: Literal["auto", "anthropic", "editor", "embedded"] = Field(
+        default="auto",
+        description="`auto` is `anthropic` where a key or an address is there, else a model that the `editor` lends "
+        "(such as Copilot in VS Code), else `embedded`.",
     )
-    name: Annotated[str, Field(min_length=1)] = Field(default=DEFAULT_MODEL, description="Name of the language model.")
+    name: Annotated[str, Field(min_length=1)] = Field(
+        default=DEFAULT_MODEL,
+        description="Name of the language model; of one that the editor lends its id, name or family.",
+    )
     base_url: Address = Field(
         default=None, description="Address of the endpoint; without it ANTHROPIC_BASE_URL, else the provider's own."
     )
@@ -125,6 +130,16 @@ class SuiteSettings(Section):
         description="What becomes of faults that the project's own ruff, mypy or pyright newly find: told among the "
         "reasons, or a change that has some may not be applied by itself.",
     )
+    mutations: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=3,
+        description="How many small faults are put into the changed lines of a proven change, in the background, to "
+        "see whether its tests notice them; 0: none.",
+    )
+    warm: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Whether the many small runs of a search may be forked from a process that has loaded pytest "
+        "before, where that was seen to make no difference. Verdicts rest on cold runs.",
+    )
 
 
 class SandboxSettings(Section):
@@ -158,6 +173,12 @@ class ProposalSettings(Section):
     allow_unproven: bool = Field(
         default=False, description="Whether a change may be applied that its tests did not pass; each time is recorded."
     )
+    checkpoints: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=50, description="Applied changes and rollbacks that are kept so that they can be taken back."
+    )
+    checkpoints_mb: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = Field(
+        default=256.0, description="Megabytes that these may take; the last one is kept whatever its size."
+    )
 
 
 class RepairSettings(Section):
@@ -179,6 +200,15 @@ class LogSettings(Section):
     )
 
 
+class CacheSettings(Section):
+    """`[cache]`: what is kept in your cache folder to be quick, of all workspaces together."""
+
+    max_gb: FloatLimit = Field(
+        default=10.0,
+        description="Gigabytes of all workspaces together; what was unused longest goes first, what is in use stays.",
+    )
+
+
 class RuntimeSettings(Section):
     """`[runtime]`: the process that does the work."""
 
@@ -197,4 +227,5 @@ class Settings(Section):
     proposal: ProposalSettings = ProposalSettings()
     repair: RepairSettings = RepairSettings()
     log: LogSettings = LogSettings()
+    cache: CacheSettings = CacheSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -86,6 +86,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "tests.interpreter": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.command": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.baselines_mb": _raise(_LIMIT),
+    "tests.mutations": _raise(_LIMIT),
     "tests.new_findings": Rule("stricter: yes; laxer: with trust", "hides what checkers find", _laxer),
     "sandbox.kind": Rule("stronger: yes; weaker: with trust", "weakens the sandbox", _weaker),
     "sandbox.network": Rule("off: yes; on: with trust", "opens the network", _turned_on),
@@ -93,6 +94,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "sandbox.tests_without_sandbox": Rule("stricter: yes; laxer: with trust", "runs tests unprotected", _bolder),
     "sandbox.visible": Rule("fewer: yes; more: with trust", "shows commands more of your disk", _adds),
     "proposal.allow_unproven": Rule("off: yes; on: with trust", "lets untested changes be applied", _turned_on),
+    "cache.max_gb": _raise(_LIMIT),
     "repair.tries": _raise(_LIMIT),
     "repair.wall_clock_s": _raise(_LIMIT),
 }

@@ -118,6 +118,7 @@ def _row(baseline: Baseline) -> dict[str, Any]:
         "touched": sorted(report.touched),
         "not_found": report.not_found,
         "trouble": report.trouble,
+        "peak_bytes": report.peak_bytes,
     }
 
 
@@ -135,5 +136,6 @@ def _baseline(table: Mapping[str, Any]) -> Baseline:
         touched=frozenset(table["touched"]),
         not_found=tuple(table["not_found"]),
         trouble=table["trouble"],
+        peak_bytes=table.get("peak_bytes", 0),
     )
     return Baseline(report, tuple(table["asked"]), tuple((path, mark) for path, mark in table["ignored"]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_lsp.domain.changes import Entry, FileMode
-from agent_lsp.domain.ports import Checkpoint, CheckpointFile, CheckpointState
+from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, CheckpointRow, CheckpointState
 from agent_lsp.storage.database import Database
 
 if TYPE_CHECKING:
@@ -61,11 +61,27 @@ class StoredCheckpoints:
         found = [await self.get(checkpoint_id) for checkpoint_id in ids]
         return [checkpoint for checkpoint in found if checkpoint is not None]
 
+    async def rows(self) -> Sequence[CheckpointRow]:
+        """All that are kept, newest first."""
+
+        def select(connection: "apsw.Connection") -> list[CheckpointRow]:
+            paths: dict[str, list[str]] = {}
+            for name, path in connection.execute("SELECT checkpoint_id, path FROM checkpoint_files ORDER BY position"):
+                if path not in paths.setdefault(name, []):
+                    paths[name].append(path)
+            query = "SELECT id, run_id, proposal_id, label, state, time_s, undoes, size_bytes FROM checkpoints"
+            return [
+                _row(row, tuple(paths.get(row[0], ()))) for row in connection.execute(f"{query} ORDER BY position DESC")
+            ]
+
+        return await self.database.run(select)
+
     def _insert(self, connection: "apsw.Connection", checkpoint: Checkpoint) -> None:
         connection.execute("DELETE FROM checkpoints WHERE id = ?", (checkpoint.id,))
         connection.execute(
-            "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, "
-            "(SELECT coalesce(max(position), 0) + 1 FROM checkpoints), ?)",
+            "INSERT INTO checkpoints "
+            "(id, run_id, proposal_id, label, state, time_s, owner, position, size_bytes, undoes) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM checkpoints), ?, ?)",
             (
                 checkpoint.id,
                 checkpoint.run_id,
@@ -75,6 +91,7 @@ class StoredCheckpoints:
                 checkpoint.time_s,
                 self.database.owner,
                 sum(_size_bytes(file) for file in checkpoint.files),
+                checkpoint.undoes,
             ),
         )
         connection.executemany(
@@ -97,13 +114,20 @@ class StoredCheckpoints:
 
     async def _select(self, where: str, values: tuple[Any, ...]) -> list[Checkpoint]:
         def select(connection: "apsw.Connection") -> list[Checkpoint]:
-            query = f"SELECT id, run_id, proposal_id, label, state, time_s FROM checkpoints WHERE {where}"  # noqa: S608
-            return [
-                Checkpoint(row[0], row[1], row[2], row[3], CheckpointState(row[4]), _files(connection, row[0]), row[5])
-                for row in list(connection.execute(query, values))
-            ]
+            query = f"SELECT id, run_id, proposal_id, label, state, time_s, undoes FROM checkpoints WHERE {where}"  # noqa: S608
+            return [_checkpoint(row, _files(connection, row[0])) for row in list(connection.execute(query, values))]
 
         return await self.database.run(select)
+
+
+def _checkpoint(row: tuple[Any, ...], files: tuple[CheckpointFile, ...]) -> Checkpoint:
+    name, run_id, proposal_id, label, state, time_s, undoes = row
+    return Checkpoint(name, run_id, proposal_id, label, CheckpointState(state), files, time_s, undoes)
+
+
+def _row(row: tuple[Any, ...], paths: tuple[str, ...]) -> CheckpointRow:
+    name, run_id, proposal_id, label, state, time_s, undoes, size_bytes = row
+    return CheckpointRow(name, run_id, proposal_id, label, CheckpointState(state), time_s, undoes, size_bytes, paths)
 
 
 def _files(connection: "apsw.Connection", checkpoint_id: str) -> tuple[CheckpointFile, ...]:

@@ -1,20 +1,19 @@
-"""Owns the one SQLite file of a workspace: opening and mending it, its schema, and the one thread that uses it."""
+"""Owns the one database of a workspace: the one thread that uses it, and what becomes of work that the disk refuses."""
 
 import asyncio
 import contextlib
 import logging
-import os
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agent_lsp.domain.errors import OperatorError
-from agent_lsp.storage.schema import SCHEMA, SCHEMA_VERSION
+from agent_lsp.storage.state_file import StateFile
 
 if TYPE_CHECKING:
     import apsw
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_S: Final = 10.0
 _BATCH: Final = 500
 _UNWRITTEN_LIMIT: Final = 20_000
 
@@ -32,10 +30,6 @@ class StorageError(OperatorError):
     """The state database could not be read or written."""
 
     code = "storage"
-
-
-class _NewerSchemaError(Exception):
-    """The file was written by a later version; it is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +55,9 @@ class _Job:
 class Database:
     """`state.db` of one workspace; safe with several processes on one file.
 
-    Nothing is opened before the first use. A corrupt file is moved aside and a new one made; where the folder
-    cannot be written, everything is kept in memory only. `on_trouble` hears of both in plain words, from any thread.
+    Nothing is opened before the first use. A corrupt file is moved aside and a new one made, one that was deleted is
+    written anew from what is still held; where the folder cannot be written, everything is kept in memory until it can.
+    `on_trouble` hears of all that in plain words, from any thread.
     """
 
     def __init__(self, path: Path, on_trouble: Callable[[str], None] | None = None) -> None:
@@ -72,10 +67,9 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._connection: apsw.Connection | None = None
         self._unwritten: list[_Job] = []
-        self._alive_fd: int | None = None
         self._told: set[str] = set()
+        self._file = StateFile(path, self.owner, self._tell)
         self._closed = False
 
     def post(self, work: Callable[["apsw.Connection"], object]) -> None:
@@ -103,11 +97,7 @@ class Database:
 
     def living_owners(self) -> frozenset[str]:
         """Owners whose process still runs, this one included. Call it from inside a job."""
-        found = {self.owner}
-        for path in self._alive_folder().glob("[!.]*") if self._alive_fd is not None else ():
-            if path.name != self.owner and _is_locked(path):
-                found.add(path.name)
-        return frozenset(found)
+        return self._file.living_owners()
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
@@ -136,7 +126,7 @@ class Database:
                 logger.exception("the state database failed")
                 for job in jobs:
                     job.settle(None, error)
-        self._shut()
+        self._file.close()
 
     def _carry_out(self, jobs: list[_Job]) -> None:
         import apsw
@@ -145,11 +135,9 @@ class Database:
         everything = [*backlog, *jobs]
         try:
             try:
-                outcomes = self._commit(everything)
+                outcomes = self._commit(everything, self._file.connection())
             except (apsw.CorruptError, apsw.NotADBError):
-                self._shut_connection()
-                self._connection = self._open(thorough=True)
-                outcomes = self._commit(everything)
+                outcomes = self._commit(everything, self._file.mend())
         except apsw.Error as error:
             self._keep(everything, error)
             return
@@ -160,17 +148,12 @@ class Database:
         """The disk refuses: what nobody waits for is tried again with the next job."""
         self._tell(f"The state database could not be written ({error}); it is tried again with the next event.")
         self._unwritten = [job for job in jobs if job.future is None][-_UNWRITTEN_LIMIT:]
-        mapped = StorageError(
-            f"{self.path.name} could not be used: {error}", hint="Free some disk space and try again."
-        )
+        mapped = StorageError(f"{self.path.name} could not be used: {error}", hint=_hint(error))
         for job in jobs:
             if job.future is not None:
                 job.settle(None, mapped)
 
-    def _commit(self, jobs: Sequence[_Job]) -> list[tuple[Any, BaseException | None]]:
-        if self._connection is None:
-            self._connection = self._open()
-        connection = self._connection
+    def _commit(self, jobs: Sequence[_Job], connection: "apsw.Connection") -> list[tuple[Any, BaseException | None]]:
         connection.execute("BEGIN IMMEDIATE")
         try:
             outcomes = [_attempt(connection, job) for job in jobs]
@@ -181,62 +164,10 @@ class Database:
             raise
         return outcomes
 
-    def _shut(self) -> None:
-        self._shut_connection()
-        if self._alive_fd is not None:
-            (self._alive_folder() / self.owner).unlink(missing_ok=True)
-            os.close(self._alive_fd)
-            self._alive_fd = None
-
-    def _shut_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close(True)
-
     def _tell(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             self._on_trouble(text)
-
-    # --- opening ------------------------------------------------------------------------------------------------
-
-    def _open(self, *, thorough: bool = False) -> "apsw.Connection":
-        import apsw
-
-        try:
-            self._prepare_folder()
-            with _locked(self.path.with_name(self.path.name + ".lock")):
-                try:
-                    return _connect(self.path, thorough=thorough)
-                except (apsw.CorruptError, apsw.NotADBError) as error:
-                    aside = _move_aside(self.path)
-                    self._tell(
-                        f"{self.path.name} was damaged ({error}); it was kept as {aside.name}, a new one is used."
-                    )
-                    return _connect(self.path, thorough=False)
-        except (OSError, apsw.Error, _NewerSchemaError) as error:
-            self._tell(
-                f"{self.path} cannot be used ({error}). Runs and checkpoints are kept in memory only: "
-                "a crash cannot be recovered and rollback ends with this process."
-            )
-            return _connect(None, thorough=False)
-
-    def _prepare_folder(self) -> None:
-        folder = self.path.parent
-        if folder.is_symlink() or self.path.is_symlink():
-            raise OSError("it is a symbolic link")
-        folder.mkdir(mode=0o755, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        if self.path.stat().st_mode & 0o077:
-            self.path.chmod(0o600)
-        if self._alive_fd is None:
-            self._alive_fd = _lock_new(self._alive_folder(), self.owner)
-
-    def _alive_folder(self) -> Path:
-        return self.path.with_name(self.path.name + ".alive")
 
 
 def _attempt(connection: "apsw.Connection", job: _Job) -> tuple[Any, BaseException | None]:
@@ -255,93 +186,14 @@ def _attempt(connection: "apsw.Connection", job: _Job) -> tuple[Any, BaseExcepti
     return outcome
 
 
-def _connect(path: Path | None, *, thorough: bool) -> "apsw.Connection":
-    """An open connection with our schema in it; in memory without a path."""
+def _hint(error: Exception) -> str:
+    """What a person can do about a refusal."""
     import apsw
 
-    connection = apsw.Connection(":memory:" if path is None else str(path))
-    try:
-        connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        if thorough and connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise apsw.CorruptError("its pages do not fit together")
-        _migrate(connection)
-    except BaseException:
-        connection.close(True)
-        raise
-    return connection
-
-
-def _migrate(connection: "apsw.Connection") -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        row = connection.execute("PRAGMA user_version").fetchone()
-        version = int(row[0]) if row else 0
-        if version > SCHEMA_VERSION:
-            raise _NewerSchemaError("a later version of agent-lsp wrote it")
-        if version < SCHEMA_VERSION:
-            connection.execute(SCHEMA)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _move_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for ending in ("-wal", "-shm"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return aside
-
-
-# --- who is alive: an advisory lock that the system drops with its process -------------------------------------------
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    import fcntl
-
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock_new(folder: Path, name: str) -> int:
-    """Locked before it gets its name, so that nobody can see it unlocked while its process lives."""
-    import fcntl
-
-    folder.mkdir(mode=0o700, exist_ok=True)
-    hidden = folder / f".{name}"
-    fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    hidden.rename(folder / name)
-    return fd
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds it; a file that nobody holds is swept away."""
-    import fcntl
-
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return "Another program holds it; close that program, then try again."
+    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError | apsw.CantOpenError):
+        return "Make its folder and the files in it writable, then try again."
+    if isinstance(error, apsw.IOError):
+        return "Look whether its disk is full, read-only or failing, then try again."
+    return "Free some disk space and try again."

@@ -34,7 +34,7 @@ class StoredJournal:
         owner, redact = self.database.owner, self.redact
 
         def insert(connection: "apsw.Connection") -> None:
-            text = data if redact is None else json.dumps(_masked(json.loads(data), redact), separators=(",", ":"))
+            text = data if redact is None else json.dumps(masked(json.loads(data), redact), separators=(",", ":"))
             connection.execute(
                 "INSERT INTO events (run_id, kind, time_s, version, owner, data) VALUES (?, ?, ?, ?, ?, ?)",
                 (event.run_id, event.kind.value, time_s, SCHEMA_VERSION, owner, text),
@@ -85,11 +85,12 @@ class StoredJournal:
         return await self.database.run(select)
 
 
-def _masked(value: Any, redact: Redact) -> Any:
+def masked(value: Any, redact: Redact) -> Any:
+    """JSON-ready data with secrets masked in every text of it."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {key: _masked(item, redact) for key, item in value.items()}
+        return {key: masked(item, redact) for key, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item, redact) for item in value]
+        return [masked(item, redact) for item in value]
     return value

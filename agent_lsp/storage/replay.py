@@ -124,7 +124,11 @@ def _validation(data: Data) -> list[str]:
     part = f"{len(_list(data.get('hunks')))} hunks alone: " if data.get("hunks") else ""
     ran = f"{verdict.get('ran', 0)} of {verdict.get('collected', 0)} tests ran"
     line = f"{part}{verdict.get('decision', '?')}: {', '.join(counts)}; {ran} in {verdict.get('durationS', 0)} s"
-    return [line, *(str(reason) for reason in _list(verdict.get("reasons")))]
+    survivors = [row for row in _list(verdict.get("survivors")) if isinstance(row, Mapping)]
+    unnoticed = [
+        f"not noticed at {row.get('path')}:{_number(row.get('line')) + 1:.0f}: {row.get('text')}" for row in survivors
+    ]
+    return [line, *(str(reason) for reason in _list(verdict.get("reasons"))), *unnoticed]
 
 
 def _proposal(data: Data) -> list[str]:

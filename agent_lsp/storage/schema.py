@@ -1,8 +1,9 @@
 """Owns the tables of `state.db` and their version."""
 
+from collections.abc import Mapping
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """SQLite's `user_version`; raised with every change of the tables."""
 
 SCHEMA: Final = """
@@ -26,7 +27,8 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     time_s REAL NOT NULL,
     owner TEXT NOT NULL,
     position INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL
+    size_bytes INTEGER NOT NULL,
+    undoes TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS checkpoint_files (
     checkpoint_id TEXT NOT NULL REFERENCES checkpoints (id) ON DELETE CASCADE,
@@ -39,4 +41,40 @@ CREATE TABLE IF NOT EXISTS checkpoint_files (
     in_editor INTEGER NOT NULL,
     PRIMARY KEY (checkpoint_id, position)
 );
+CREATE TABLE IF NOT EXISTS proposals (
+    id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    time_s REAL NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS proposal_files (
+    proposal_id TEXT NOT NULL REFERENCES proposals (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    old_path TEXT,
+    before BLOB,
+    before_mode TEXT,
+    after BLOB,
+    after_mode TEXT,
+    PRIMARY KEY (proposal_id, position)
+);
 """
+
+UPGRADES: Final[Mapping[int, str]] = {1: "ALTER TABLE checkpoints ADD COLUMN undoes TEXT NOT NULL DEFAULT ''"}
+"""What makes tables of one version those of the next; tables that are new come from SCHEMA."""
+
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "events": ("run_id", "kind", "time_s", "version", "owner", "data"),
+    "checkpoints": (
+        *("id", "run_id", "proposal_id", "label", "state", "time_s", "owner", "position", "size_bytes", "undoes"),
+    ),
+    "checkpoint_files": (
+        *("checkpoint_id", "position", "path", "before", "before_mode", "after", "after_mode", "in_editor"),
+    ),
+    "proposals": ("id", "run_id", "owner", "time_s", "data"),
+    "proposal_files": (
+        *("proposal_id", "position", "path", "old_path", "before", "before_mode", "after", "after_mode"),
+    ),
+}
+"""What is carried over to another file, parents before children."""

@@ -117,7 +117,7 @@ class StoredSuiteMemory:
 
 def _learn(memory: _Memory, request: SuiteRequest, report: SuiteReport) -> None:
     durations = {case.id: round(case.duration_s, 4) for case in report.cases.values()}
-    whole = not request.tests and not request.fail_fast
+    whole = not request.tests and not request.fail_fast and request.shard is None
     if whole and report.finished:
         memory.durations_s, memory.whole_s, memory.unended = durations, report.duration_s, False
         memory.touched = sorted(report.touched)

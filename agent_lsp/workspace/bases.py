@@ -7,13 +7,14 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent_lsp.domain.errors import CandidateError, SnapshotError
-from agent_lsp.workspace import git
+from agent_lsp.workspace import git, room
+from agent_lsp.workspace.in_place import Large
 from agent_lsp.workspace.layout import make_private
 from agent_lsp.workspace.masks import make_whiteouts
 from agent_lsp.workspace.objects import Leaf, Manifest
@@ -22,7 +23,8 @@ from agent_lsp.workspace.snapshot import GitTrees
 _DELTA_FILES: Final = 200
 """So many differing files are laid over a busy checkout; more make a new one."""
 _IDLE_KEPT: Final = 2
-_CHUNK_FILES: Final = 500
+_FEW_FILES: Final = 100
+"""So many files are written by ourselves; more of them by git's parallel workers, which hold no more than one each."""
 
 
 @dataclass(slots=True)
@@ -101,7 +103,7 @@ class Bases:
         try:
             before = await self._trees.objects.manifest(lease.tree)
             (base / "state").unlink(missing_ok=True)
-            await move(self._trees, lease.folder, before, await self._trees.objects.manifest(tree))
+            await move(self._trees, lease.folder, before, tree)
             _set_state(base, tree)
             lease.tree = tree
             fcntl.flock(lease._handle, fcntl.LOCK_SH)
@@ -126,14 +128,14 @@ class Bases:
             raise
         return lease
 
-    async def trim(self) -> None:
+    async def trim(self, kept: int = _IDLE_KEPT) -> None:
         """Removes broken checkouts and idle ones beyond the few that are worth keeping."""
         if not self._folder.is_dir():
             return
         async with self._lock:
-            await asyncio.to_thread(self._trim)
+            await asyncio.to_thread(self._trim, kept)
 
-    def _trim(self) -> None:
+    def _trim(self, kept: int = _IDLE_KEPT) -> None:
         idle = 0
         for base in sorted(self._folder.iterdir(), key=_age):
             try:
@@ -146,7 +148,7 @@ class Bases:
                 os.close(handle)
                 continue
             idle += 1
-            if idle > _IDLE_KEPT or not _state(base):
+            if idle > kept or not _state(base):
                 idle -= 1
                 (base / "state").unlink(missing_ok=True)
                 shutil.rmtree(base, ignore_errors=True)
@@ -188,67 +190,88 @@ def _age(base: Path) -> float:
         return 0.0
 
 
-def _distance(before: Manifest, after: Manifest) -> int:
+def differing(before: Manifest, after: Manifest) -> list[str]:
+    """The paths that are not the same in both."""
     if before is after or before == after:
-        return 0
-    return sum(after.get(path) != leaf for path, leaf in before.items()) + sum(path not in before for path in after)
+        return []
+    gone = [path for path, leaf in before.items() if after.get(path) != leaf]
+    return [*gone, *(path for path in after if path not in before)]
+
+
+def _distance(before: Manifest, after: Manifest) -> int:
+    return len(differing(before, after))
 
 
 async def materialise(trees: GitTrees, tree: str, folder: Path) -> None:
     """Writes a whole tree into a new folder, byte for byte, by git's parallel workers. Raises CandidateError."""
     folder.mkdir(mode=0o700, parents=True)
+    await _check_out(trees, tree, folder, None)
+
+
+async def _check_out(trees: GitTrees, tree: str, folder: Path, paths: Iterable[str] | None) -> None:
+    """All files of a tree, or some. Raises CandidateError, OSError when the disk is full."""
     index = folder.parent / f"{folder.name}.index"
     env = trees.private.env(folder, index)
+    some = None if paths is None else b"".join(os.fsencode(path) + b"\0" for path in paths)
+    which = ("--all",) if some is None else ("-z", "--stdin")
     try:
         await git.run(git.Call(("read-tree", tree), folder, env))
-        args = ("-c", "checkout.workers=0", "checkout-index", "--all", "--force", "--quiet")
-        await git.run(git.Call(args, folder, env))
+        args = ("-c", "checkout.workers=0", "checkout-index", "--force", "--quiet", *which)
+        await git.run(git.Call(args, folder, env, some))
     except SnapshotError as error:
+        await asyncio.to_thread(room.check, folder)
         raise CandidateError(f"the tree could not be checked out: {error.message}", hint=error.hint) from error
     finally:
         index.unlink(missing_ok=True)
     manifest = await trees.objects.manifest(tree)
-    await asyncio.to_thread(_set_times, trees, folder, manifest)
+    await asyncio.to_thread(_set_times, trees, folder, manifest, paths)
 
 
-def _set_times(trees: GitTrees, folder: Path, manifest: Manifest) -> None:
-    for path, leaf in manifest.items():
-        _set_time(trees, folder / path, path, leaf)
+def _set_times(trees: GitTrees, folder: Path, manifest: Manifest, paths: Iterable[str] | None) -> None:
+    for path in manifest if paths is None else paths:
+        _set_time(trees, f"{folder}/{path}", path, manifest[path])
 
 
-def _set_time(trees: GitTrees, target: Path, path: str, leaf: Leaf) -> None:
+def _set_time(trees: GitTrees, target: str | Path, path: str, leaf: Leaf) -> None:
     """Gives a file the time of the live file with the same bytes, so that build tools see nothing to do."""
-    mtime_ns = trees.mtime_ns(path, leaf)
+    mtime_ns = trees.stats.mtime_ns(path, leaf)
     if mtime_ns is not None:
         os.utime(target, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
 
 
-async def move(trees: GitTrees, folder: Path, before: Manifest, after: Manifest) -> None:
-    """Brings a folder that holds `before` to `after`."""
+async def move(trees: GitTrees, folder: Path, before: Manifest, tree: str) -> None:
+    """Brings a folder that holds `before` to a tree."""
+    after = await trees.objects.manifest(tree)
     gone = [path for path in before if path not in after]
     changed = [path for path in after if before.get(path) != after[path]]
     await asyncio.to_thread(_remove, folder, [*gone, *(path for path in changed if path in before)])
-    await fill(trees, folder, after, changed)
+    await fill(trees, folder, tree, changed)
 
 
-async def fill(trees: GitTrees, folder: Path, manifest: Manifest, paths: Iterable[str]) -> None:
+async def fill(trees: GitTrees, folder: Path, tree: str, paths: list[str]) -> None:
     """Writes some files of a tree into a folder where they are not."""
-    wanted = list(paths)
-    for start in range(0, len(wanted), _CHUNK_FILES):
-        chunk = wanted[start : start + _CHUNK_FILES]
-        contents = await trees.objects.read(manifest[path].oid for path in chunk)
-        await asyncio.to_thread(_write, trees, folder, [(path, manifest[path]) for path in chunk], contents)
+    if len(paths) > _FEW_FILES:
+        await _check_out(trees, tree, folder, paths)
+        return
+    manifest = await trees.objects.manifest(tree)
+    contents = await trees.objects.read(manifest[path].oid for path in paths)
+    await asyncio.to_thread(_write, trees, folder, [(path, manifest[path]) for path in paths], contents)
 
 
-async def write_delta(trees: GitTrees, layer: Path, before: Manifest, after: Manifest) -> None:
-    """Makes an overlay layer that turns a checkout of `before` into `after`."""
+async def write_delta(trees: GitTrees, layer: Path, before: Manifest, tree: str, large: Mapping[str, Large]) -> None:
+    """Makes an overlay layer that turns a checkout of `before` into a tree, with `large` files seen below it."""
+    after = await trees.objects.manifest(tree)
     changed = [path for path in after if before.get(path) != after[path]]
-    gone = [path for path in before if path not in after]
-    await fill(trees, layer, after, changed)
-    await asyncio.to_thread(make_whiteouts, layer, _topmost(gone, after))
+    gone = [path for path in before if path not in after and path not in large]
+    await fill(trees, layer, tree, changed)
+    for path in large:
+        parts = path.split("/")
+        if any("/".join(parts[:depth]) in before for depth in range(1, len(parts) + 1)):
+            await asyncio.to_thread(trees.in_place.copy, large[path], layer / path)  # a file of the checkout hides it
+    await asyncio.to_thread(make_whiteouts, layer, _topmost(gone, {*after, *large}))
 
 
-def _topmost(gone: list[str], after: Manifest) -> list[str]:
+def _topmost(gone: list[str], after: set[str]) -> list[str]:
     """Of files that are gone, the highest folders that went with them; nothing below or above a file that is there."""
     if not gone:
         return []

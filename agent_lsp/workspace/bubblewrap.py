@@ -11,6 +11,7 @@ from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.workspace import process
 from agent_lsp.workspace.copies import Copy, bring
+from agent_lsp.workspace.copy_pool import Copies
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
 from agent_lsp.workspace.limits import limits
@@ -22,13 +23,14 @@ from agent_lsp.workspace.snapshot import GitTrees
 
 _CLOSING: Final = ("--tmpfs", "/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/proc")  # noqa: S108
 """Last, since places to mount on are made before: what is written in /proc/sys is the machine's, not the sandbox's."""
+_BINDS: Final = 200
 
 
 class BubblewrapMaker:
     """Makes bubblewrap places of one workspace."""
 
-    def __init__(self, trees: GitTrees, sights: Sights) -> None:
-        self._trees, self._sights = trees, sights
+    def __init__(self, trees: GitTrees, copies: Copies, sights: Sights) -> None:
+        self._trees, self._copies, self._sights = trees, copies, sights
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A place that shows `tree`. Raises CandidateError, with nothing left behind."""
@@ -36,9 +38,12 @@ class BubblewrapMaker:
         if program is None:
             raise CandidateError("bubblewrap (bwrap) is not installed", hint="Install the package bubblewrap.")
         home = Home.make(self._trees.layout)
+        copy: Copy | None = None
         try:
-            copy = await Copy.make(self._trees, tree, home.path / "tree", live)
+            copy = await self._copies.take(tree, live)
             left = await asyncio.to_thread(bring, self._trees.root, copy.folder, copy.brought)
+            left += await asyncio.to_thread(self._place_large, copy)
+            await asyncio.to_thread(copy.done)
             seen = await self._sights.now()
             binds = await asyncio.to_thread(self._binds, home, copy, seen, left)
             env = {**command_env(os.environ, f"{TMP}/agent-lsp"), MARK: home.path.name}
@@ -61,18 +66,34 @@ class BubblewrapMaker:
             ]
             session = await Session.start(argv, config, env, home.path / "errors")
         except BaseException as error:
+            if copy is not None:
+                self._copies.give_back(copy.folder)
             home.discard()
             if isinstance(error, OSError):
                 raise CandidateError(f"the copy could not be made: {error}") from error
             raise
         root, scratch, top = str(self._trees.root), str(home.scratch), str(self._trees.listing.top)
         mark, kind = home.path.name, SandboxKind.BUBBLEWRAP
-        return Place(kind, root, scratch, top, live.nested, mark, session, copy.look, home.discard)
+        forget, spoil = self._copies.ending(copy.folder, home)
+        return Place(kind, root, scratch, top, live.nested, mark, session, copy.look, forget, spoil, copy.large)
+
+    def _place_large(self, copy: Copy) -> list[str]:
+        """Makes places to bind the largest files on, which it gives, and copies the rest: a bind takes time."""
+        self._trees.in_place.check(copy.large)
+        ranked = sorted(copy.large.values(), key=lambda file: -file.size_bytes)
+        for number, file in enumerate(ranked):
+            target = copy.folder / file.path
+            if number < _BINDS:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.touch()
+            else:
+                self._trees.in_place.copy(file, target)
+        return [file.path for file in ranked[:_BINDS]]
 
     def _limits(self, home: Home, copy: Copy, seen: Sight, left: list[str]) -> dict[str, Any]:
         root = self._trees.root
         disk = [str(root), str(home.scratch), *seen.writable]
-        return limits(disk, [str(root / path) for path in (".git", *left)], held_bytes=copy.size_bytes)
+        return limits(disk, [str(root / path) for path in (".git", *left)], held_bytes=copy.size_bytes())
 
     def _isolation(self) -> list[str]:
         network = [] if self._sights.access.network else ["--unshare-net"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent_lsp.domain.changes import Entry, FileEdit, FileMode
-from agent_lsp.domain.errors import CandidateError, ToolError
+from agent_lsp.domain.errors import CandidateError, SnapshotError, ToolError
 from agent_lsp.domain.policy import inside_root
 from agent_lsp.domain.ports import Command, CommandResult, SandboxKind
 from agent_lsp.workspace import git
@@ -112,14 +112,25 @@ class HeldCandidate:
         return sorted(present)
 
     async def run(self, command: Command) -> CommandResult:
-        """Runs in the sandbox; cancelling kills it. Raises CandidateError if it cannot be started."""
+        """Runs in the sandbox; cancelling kills it.
+
+        Raises CandidateError if it cannot be started, or if a large file that it may have read was changed meanwhile.
+        """
+        ahead = command.prepared
+        prepared = {} if ahead is None else {"prepared": {"key": ahead.key, "argv": ahead.argv}}
         answer = await self._session.command(
             argv=command.argv,
             cwd=inside_root(command.cwd),
             env=dict(command.env),
             timeout_s=command.timeout_s,
             limit=command.output_limit_bytes,
+            **prepared,
         )
+        if self._place.large:
+            try:
+                await asyncio.to_thread(self._trees.in_place.check, self._place.large)
+            except SnapshotError as error:
+                raise CandidateError(error.message, hint=error.hint) from error
         return _result(answer)
 
     async def harvest(self) -> tuple[FileEdit, ...]:
@@ -156,8 +167,11 @@ class HeldCandidate:
 
     async def _close(self) -> None:
         try:
+            in_order = await self._session.end()
+            if not in_order:
+                self._place.spoil()
             # bubblewrap ends before its namespace has died.
-            if not await self._session.end() or self.kind is SandboxKind.BUBBLEWRAP:
+            if not in_order or self.kind is SandboxKind.BUBBLEWRAP:
                 await asyncio.to_thread(kill_marked, self._place.mark)
         finally:
             await asyncio.to_thread(self._place.forget)
@@ -178,4 +192,12 @@ def _load(changes: Changes) -> dict[str, Entry]:
 
 def _result(answer: Mapping[str, Any]) -> CommandResult:
     output = base64.b64decode(answer["output"]).decode("utf-8", errors="replace")
-    return CommandResult(answer["status"], output, bool(answer["timed_out"]), float(answer["duration_s"]))
+    return CommandResult(
+        answer["status"],
+        output,
+        bool(answer["timed_out"]),
+        float(answer["duration_s"]),
+        forked=bool(answer.get("forked", False)),
+        note=str(answer.get("note", "")),
+        skipped=answer.get("skipped", {}),
+    )

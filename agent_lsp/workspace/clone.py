@@ -7,7 +7,9 @@ from typing import Final
 
 from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.ports import SandboxKind
+from agent_lsp.workspace import landlock
 from agent_lsp.workspace.copies import Copy, bring
+from agent_lsp.workspace.copy_pool import Copies
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
 from agent_lsp.workspace.limits import limits
@@ -26,16 +28,19 @@ _DEVICES: Final = (
 class CloneMaker:
     """Makes clone places of one workspace."""
 
-    def __init__(self, trees: GitTrees, sights: Sights) -> None:
-        self._trees, self._sights = trees, sights
+    def __init__(self, trees: GitTrees, copies: Copies, sights: Sights) -> None:
+        self._trees, self._copies, self._sights = trees, copies, sights
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A copy of `tree` with the live ignored folders linked in. Raises CandidateError."""
         home = Home.make(self._trees.layout)
+        copy: Copy | None = None
         try:
-            folder = home.path / self._trees.root.name
-            copy = await Copy.make(self._trees, tree, folder, live)
+            copy = await self._copies.take(tree, live)
+            folder = copy.folder
             await asyncio.to_thread(_link_ignored, self._trees.root, folder, copy.brought)
+            await asyncio.to_thread(self._place_large, copy)
+            await asyncio.to_thread(copy.done)
             # No byte-code: an editable install names the live folder, and would write there.
             house, tmp = home.folder("home"), home.folder("tmp")
             user = {"PYTHONUSERBASE": str(Path.home() / ".local")}
@@ -49,7 +54,7 @@ class CloneMaker:
                 "root": str(folder),
                 "aliases": [str(self._trees.root)],
                 "env": env,
-                "limits": limits(places, held_bytes=copy.size_bytes),
+                "limits": limits(places, held_bytes=copy.size_bytes()),
                 "walls": {
                     "readable": [*await asyncio.to_thread(seen.readable), str(self._trees.root)],
                     "writable": [*places, *_DEVICES],
@@ -58,14 +63,27 @@ class CloneMaker:
             }
             session = await Session.start(holder_argv(), config, env, home.path / "errors")
         except BaseException as error:
+            if copy is not None:
+                self._copies.give_back(copy.folder)
             home.discard()
             if isinstance(error, OSError):
                 raise CandidateError(f"the copy could not be made: {error}") from error
             raise
         root, scratch = str(folder), str(home.scratch)
-        return Place(
-            SandboxKind.CLONE, root, scratch, root, live.nested, home.path.name, session, copy.look, home.discard
-        )
+        kind, mark = SandboxKind.CLONE, home.path.name
+        forget, spoil = self._copies.ending(copy.folder, home)
+        return Place(kind, root, scratch, root, live.nested, mark, session, copy.look, forget, spoil, copy.large)
+
+    def _place_large(self, copy: Copy) -> None:
+        """Links to the live files where nothing can be written through a link, else copies them."""
+        self._trees.in_place.check(copy.large)
+        for path, file in copy.large.items():
+            target = copy.folder / path
+            if landlock.abi() < 1:
+                self._trees.in_place.copy(file, target)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(self._trees.root / path)
 
 
 def _link_ignored(root: Path, folder: Path, paths: frozenset[str]) -> None:

@@ -1,22 +1,21 @@
-"""Owns plain copies of a tree: making one with what is ignored brought in, and telling what changed in it."""
+"""Owns plain copies of a tree in use: what is ignored brought in, and telling what changed in it."""
 
-import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agent_lsp.workspace.bases import materialise
+from agent_lsp.workspace.in_place import Large
 from agent_lsp.workspace.listing import FORBIDDEN, excluded
-from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.masks import is_bytecode
 from agent_lsp.workspace.objects import Manifest
 from agent_lsp.workspace.place import Changes
-from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.statcache import signature
+
+Stats = dict[str, tuple[int, int, int, int, int]]
 
 _COPIED_BYTES: Final = 32 * 1024 * 1024
 _COPIED_FILES: Final = 2000
@@ -26,30 +25,26 @@ _TOOL_CACHES: Final = frozenset({".pytest_cache", ".mypy_cache", ".ruff_cache", 
 
 @dataclass(slots=True)
 class Copy:
-    """A copy of a tree. `brought` are the ignored and nested paths that belong to the live workspace."""
+    """A copy of a tree. `brought` are the ignored and nested paths that belong to the live workspace.
+
+    `stats` are those of the files that were copied. `large` files are not: the maker of the place shows the live
+    ones, and tells when that is `done`.
+    """
 
     folder: Path
     manifest: Manifest
+    stats: Stats
+    large: Mapping[str, Large]
     brought: frozenset[str]
-    _stats: dict[str, tuple[int, int, int, int, int]]
+    _shown: Stats = field(default_factory=dict)
 
-    @classmethod
-    async def make(cls, trees: GitTrees, tree: str, folder: Path, live: LiveView) -> "Copy":
-        """Checks the tree out and remembers every file's stat. Raises CandidateError."""
-        await materialise(trees, tree, folder)
-        manifest = await trees.objects.manifest(tree)
-        brought = frozenset(path for path in live.ignored | live.nested if wanted(path) and path not in manifest)
-        copy = cls(folder, manifest, brought, {})
-        copy._stats = await asyncio.to_thread(copy._all_stats)
-        return copy
+    def done(self) -> None:
+        """Everything stands as commands will find it."""
+        self._shown = {path: signature(os.lstat(self.folder / path)) for path in self.large}
 
-    def _all_stats(self) -> dict[str, tuple[int, int, int, int, int]]:
-        return {path: signature(os.lstat(self.folder / path)) for path in self.manifest}
-
-    @property
     def size_bytes(self) -> int:
         """What the files of the tree took when they were written."""
-        return sum(row[2] for row in self._stats.values())
+        return sum(row[2] for row in self.stats.values())
 
     def look(self) -> Changes:
         """Files whose stat moved or that are new, and files of the tree that are gone."""
@@ -80,7 +75,7 @@ class Copy:
             return not excluded(row.name) or any(known.startswith(path + "/") for known in self.manifest)
         if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
             seen.add(path)
-            if self._stats.get(path) != signature(found):
+            if (self.stats.get(path) or self._shown.get(path)) != signature(found):
                 changes.present[path] = Path(row.path)
         return False
 

@@ -1,15 +1,18 @@
 """Owns writing to the person's files: one file at a time, whole or not at all, on disk when it returns."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from agent_lsp.domain.changes import Entry, FileMode
 from agent_lsp.domain.errors import RefusedError, SnapshotError
+from agent_lsp.workspace.layout import STATE_FOLDER
 from agent_lsp.workspace.listing import FORBIDDEN
 from agent_lsp.workspace.statcache import load
 
@@ -18,12 +21,19 @@ _ADVICE: Final = {
     errno.EPERM: "Give yourself the right to write there, then apply again.",
     errno.EROFS: "The file system is read-only; make it writable, then apply again.",
     errno.ENOSPC: "The disk is full; free some space, then apply again.",
+    errno.EFBIG: "The system allows no file of this size (ulimit -f); raise the limit, then apply again.",
+    errno.EIO: "The disk reports an error; look after it, then apply again.",
+    errno.ESTALE: "The network file system lost the file; mount it again, then apply again.",
     errno.EDQUOT: "Your disk quota is used up; free some space, then apply again.",
     errno.ENOTDIR: "A part of the path is a file; move it away, then apply again.",
     errno.EEXIST: "A part of the path is a file; move it away, then apply again.",
     errno.EISDIR: "There is a folder at this path; move it away, then apply again.",
     errno.ENAMETOOLONG: "The file system does not take names of this length.",
 }
+
+
+_DRAFT: Final = ".agent-lsp-draft-"
+"""What the names of unfinished files begin with; one that a crash left is removed by `tidy`."""
 
 
 class DiskFiles:
@@ -39,6 +49,55 @@ class DiskFiles:
     async def replace(self, path: str, entry: Entry | None) -> None:
         """Writes, creates (with its folders) or deletes one file. Raises RefusedError with what to do."""
         await asyncio.to_thread(self._replace, path, entry)
+
+    async def hold_room(self, size_bytes: int) -> Callable[[], None]:
+        """Takes so much of the disk until the answer is called, so that putting files back finds it free.
+
+        Raises RefusedError where the disk has not that much left.
+        """
+        return (lambda: None) if size_bytes <= 0 else await asyncio.to_thread(self._hold_room, size_bytes)
+
+    async def tidy(self, paths: Collection[str], created: Collection[str] = ()) -> None:
+        """Removes what interrupted writes of these files left: drafts, and empty folders of `created` ones.
+
+        Only for who may write alone in the workspace now, since a draft of another writer would go too.
+        """
+        await asyncio.to_thread(self._tidy, paths, created)
+
+    def _hold_room(self, size_bytes: int) -> Callable[[], None]:
+        folder = self._root / STATE_FOLDER
+        try:
+            if folder.is_symlink() or not folder.is_dir() or not os.access(folder, os.W_OK):
+                folder = self._root
+            handle, name = tempfile.mkstemp(dir=folder, prefix=_DRAFT)
+            try:
+                os.posix_fallocate(handle, 0, size_bytes)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(handle)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                advice = _ADVICE[error.errno]
+                raise RefusedError(f"nothing was written: {error.strerror}. {advice}", hint=advice) from error
+            return lambda: None  # the root takes no files of its own, or its file system cannot hold room
+        return lambda: Path(name).unlink(missing_ok=True)
+
+    def _tidy(self, paths: Collection[str], created: Collection[str]) -> None:
+        folders = {self._root, self._root / STATE_FOLDER}
+        for path in paths:
+            with contextlib.suppress(RefusedError, OSError):
+                folders |= {self._place(path, follow=follow).parent for follow in (False, True)}
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                for draft in [found for found in folder.iterdir() if found.name.startswith(_DRAFT)]:
+                    draft.unlink(missing_ok=True)
+        for path in created:
+            with contextlib.suppress(RefusedError, OSError):
+                place = self._place(path, follow=False)
+                if _stat(place) is None:
+                    _drop_empty(place.parent, self._root)
 
     def _read(self, path: str) -> Entry | None:
         target = self._place(path, follow=False)
@@ -83,6 +142,8 @@ def _write(target: Path, entry: Entry) -> None:
         raise IsADirectoryError(errno.EISDIR, "there is a folder")
     regular = before is not None and stat.S_ISREG(before.st_mode)
     if regular and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        if os.statvfs(target).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, "the file system is read-only")
         raise PermissionError(errno.EACCES, "the file is read-only")
     if before is not None and regular and not before.st_mode & 0o222:
         raise PermissionError(errno.EACCES, "the file is read-only")
@@ -97,7 +158,7 @@ def _write(target: Path, entry: Entry) -> None:
 
 def _draft(target: Path, entry: Entry, before: os.stat_result | None) -> Path:
     """The new content beside the target, on disk, with the rights and owner of what it replaces."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".agent-lsp-")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_DRAFT)
     draft = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -149,8 +210,12 @@ def _delete(target: Path, root: Path) -> None:
     if stat.S_ISDIR(before.st_mode):
         raise IsADirectoryError(errno.EISDIR, "there is a folder")
     target.unlink()
-    folder = target.parent
-    _sync_folder(folder)
+    _sync_folder(target.parent)
+    _drop_empty(target.parent, root)
+
+
+def _drop_empty(folder: Path, root: Path) -> None:
+    """Removes a folder and those above it as far as nothing is in them."""
     while folder != root:
         try:
             folder.rmdir()

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent_lsp.workspace import holder_watch, landlock
+from agent_lsp.workspace import holder_ahead, holder_watch, landlock
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 0.2
 _FORKS, _FORK_PAUSE_S = 150, 0.02
+_ROUNDS, _ROUND_PAUSE_S = 40, 0.001
 
 
 class NotStartedError(Exception):
@@ -27,10 +28,11 @@ class NotStartedError(Exception):
 class _Running:
     """One command: its process group, what it has written, and until when it may run."""
 
-    def __init__(self, message: dict[str, Any], pid: int, out: int) -> None:
+    def __init__(self, message: dict[str, Any], pid: int, out: int, *, began_s: float, note: str | None) -> None:
         self.id, self.pid, self.out = message["id"], pid, out
+        self.note = note
         self.half = max(1, message["limit"] // 2)
-        self.began_s = time.monotonic()
+        self.began_s = began_s
         self.until_s: float = self.began_s + message["timeout_s"]
         self.timed_out = False
         self.stopped = ""
@@ -76,42 +78,84 @@ class Commands:
         self._limits = config["limits"]
         self._watch = holder_watch.Watch(self._limits, self._others)
         self._running: dict[int, _Running] = {}
+        self._ahead = holder_ahead.Ahead(selector, self._spawn, self._forked, self._refused)
 
     def _others(self) -> list[int]:
         return _descendants(os.getpid()) if self._dies_with_holder else holder_watch.pids_of_namespace()
 
     def start(self, message: dict[str, Any], cwd: str) -> None:
         """Starts a command; the reply follows when it has ended. Raises NotStartedError."""
-        out, into = os.pipe()
-        trouble, trouble_into = os.pipe()
-        source = _input_file(message.get("stdin"))
+        message["began_s"] = time.monotonic()
         env = {**self._env, **message["env"]}
         folder = os.path.normpath(os.path.join(self._root, cwd))
+        if message.get("prepared") is None:
+            self._execute(message, folder, env)
+            return
+        env["PWD"] = folder
+        if self._dies_with_holder:
+            note = "a plain copy has no process namespace of its own"
+        else:
+            note = self._ahead.take(message, folder, env)
+        if note:
+            self._execute(message, folder, env, note)
+
+    def _execute(self, message: dict[str, Any], folder: str, env: dict[str, str], note: str | None = None) -> None:
+        out, into = os.pipe()
+        source = _input_file(message.get("stdin"))
         try:
-            pid = self._fork()
-        except NotStartedError:
-            for fd in (out, into, trouble, trouble_into, source):
-                os.close(fd)
-            raise
-        if pid == 0:
-            try:
-                self._become(message, (source, into), folder, env)
-            except BaseException as error:  # noqa: BLE001 - a forked child must not return
-                os.write(trouble_into, str(getattr(error, "strerror", None) or error).encode()[:1000])
-            os._exit(127)
-        for fd in (into, trouble_into, source):
-            os.close(fd)
-        text = os.read(trouble, 4096).decode(errors="replace")
-        os.close(trouble)
-        if text:
+            pid = self._spawn({**message, "folder": folder, "env": env}, (source, into), {})
+        except BaseException:
             os.close(out)
-            os.waitpid(pid, 0)
-            raise NotStartedError(f"could not start {message['argv'][0]}: {text}")
+            raise
+        finally:
+            for fd in (into, source):
+                os.close(fd)
+        self._add(message, pid, out, note)
+
+    def _add(self, message: dict[str, Any], pid: int, out: int, note: str | None) -> None:
         os.set_blocking(out, False)
         if not self._running:
             self._watch.begin()
-        self._running[pid] = _Running(message, pid, out)
+        self._running[pid] = _Running(message, pid, out, began_s=message["began_s"], note=note)
         self._selector.register(out, selectors.EVENT_READ, lambda _fd: self._output(pid))
+
+    def _forked(self, order: holder_ahead.Order, pid: int) -> None:
+        self._add(order.message, pid, order.out, "")
+        if order.cancelled:
+            self._running[pid].kill_group()
+
+    def _refused(self, order: holder_ahead.Order, note: str) -> None:
+        try:
+            self._execute(order.message, order.folder, order.env, note)
+            if order.cancelled:
+                self.kill(order.message["id"])
+        except NotStartedError as error:
+            self._reply({"id": order.message["id"], "error": {"kind": "start", "text": str(error)}})
+
+    def _spawn(self, message: dict[str, Any], files: tuple[int, int], kept: dict[int, int]) -> int:
+        """A process in `folder` with `env`; `kept` are further descriptors by the numbers that they get."""
+        trouble, trouble_into = os.pipe()
+        try:
+            pid = self._fork()
+        except NotStartedError:
+            os.close(trouble)
+            os.close(trouble_into)
+            raise
+        if pid == 0:
+            try:
+                for fd, number in kept.items():
+                    os.dup2(fd, number)
+                self._become(message, files, message["folder"], message["env"])
+            except BaseException as error:  # noqa: BLE001 - a forked child must not return
+                os.write(trouble_into, str(getattr(error, "strerror", None) or error).encode()[:1000])
+            os._exit(127)
+        os.close(trouble_into)
+        text = os.read(trouble, 4096).decode(errors="replace")
+        os.close(trouble)
+        if text:
+            os.waitpid(pid, 0)
+            raise NotStartedError(f"could not start {message['argv'][0]}: {text}")
+        return pid
 
     def _fork(self) -> int:
         """A new process. Those that were killed for being too many may take a moment to be gone."""
@@ -170,13 +214,13 @@ class Commands:
         """Collects every process that has ended, orphans included, and answers for commands."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = self._ahead.next_end()
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             running = self._running.get(pid)
-            if running is None:
+            if self._ahead.ended(pid) or running is None:
                 continue
             running.kill_group()
             began_s = time.monotonic()
@@ -184,36 +228,42 @@ class Commands:
                 pass
             self._close_output(running)
             del self._running[pid]
-            if not self._running:
+            if not self._running and not self._ahead.waits:
                 self._kill_others()
             self._answer(running, os.waitstatus_to_exitcode(status))
 
     def _answer(self, running: _Running, status: int) -> None:
-        result = {
+        result: dict[str, Any] = {
             "status": None if running.timed_out else status,
             "timed_out": running.timed_out,
             "duration_s": time.monotonic() - running.began_s,
             "output": base64.b64encode(running.output()).decode("ascii"),
         }
+        if running.note is not None:
+            result |= {"forked": not running.note, "note": running.note, "skipped": self._ahead.skipped}
         self._reply({"id": running.id, "result": result})
 
     def wait_s(self) -> float | None:
         """Seconds until the next time-out or look at what is used; None while nothing runs."""
+        ahead_s = self._ahead.wait_s()
         if not self._running:
-            return None
+            return ahead_s
         times: list[float] = [
             running.until_s - time.monotonic() for running in self._running.values() if not running.timed_out
         ]
+        times += [] if ahead_s is None else [ahead_s]
         return max(0.0, min((*times, self._watch.wait_s())))
 
     def expire(self) -> None:
         """Kills the group of every command whose time is over, and everything when a limit is passed."""
+        self._ahead.expire()
         for running in self._running.values():
             if not running.timed_out and time.monotonic() >= running.until_s:
                 running.timed_out = True
                 running.kill_group()
         reason = self._watch.reason() if self._running else ""
         if reason:
+            self._ahead.end(reason)
             for running in self._running.values():
                 running.stopped = running.stopped or reason
                 running.kill_group()
@@ -221,6 +271,7 @@ class Commands:
 
     def kill(self, command_id: int) -> None:
         """Kills one command by the id of its request; its answer follows as usual."""
+        self._ahead.cancel(command_id)
         for running in self._running.values():
             if running.id == command_id:
                 running.kill_group()
@@ -242,11 +293,25 @@ class Commands:
         """Kills what commands left behind: daemons that are in no group of theirs."""
         if self._dies_with_holder:
             self._kill_descendants()
-        elif os.getpid() == 1:
+        elif os.getpid() == 1 and not self._kill_all_but_one():
             try:
                 os.kill(-1, signal.SIGKILL)
             except ProcessLookupError:
                 return
+
+    def _kill_all_but_one(self) -> bool:
+        """Spares the process that waits for test runs, where there is one and nothing else is left soon."""
+        for _ in range(_ROUNDS if self._ahead.pid else 0):
+            others = [pid for pid in _alive() if _group(pid) != self._ahead.pid]
+            if not others:
+                return True
+            for pid in others:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(_ROUND_PAUSE_S)
+        return False
 
     def _kill_descendants(self) -> None:
         for pid in _descendants(os.getpid()):
@@ -257,8 +322,8 @@ class Commands:
 
     def _reap_quietly(self) -> None:
         try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._ahead.ended(pid)
         except ChildProcessError:
             return
 
@@ -284,12 +349,35 @@ def _input_file(text: str | None) -> int:
     return handle
 
 
+def _alive() -> list[int]:
+    """Every other process of this namespace that has not ended, whether its end was seen or not."""
+    return [pid for pid in holder_watch.pids_of_namespace() if pid in _parents([pid])]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
 def _descendants(top: int) -> list[int]:
     """Processes below a process, as /proc tells; empty where there is no /proc."""
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
+    parents = _parents(pids)
+    found, grew = {top}, True
+    while grew:
+        new = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= new
+        grew = bool(new)
+    return sorted(found - {top})
+
+
+def _parents(pids: list[int]) -> dict[int, int]:
+    """The parent of each that has not ended."""
     parents: dict[int, int] = {}
     for pid in pids:
         try:
@@ -299,9 +387,4 @@ def _descendants(top: int) -> list[int]:
             continue
         if fields[0] not in (b"Z", b"X"):
             parents[pid] = int(fields[1])
-    found, grew = {top}, True
-    while grew:
-        new = {pid for pid, parent in parents.items() if parent in found} - found
-        found |= new
-        grew = bool(new)
-    return sorted(found - {top})
+    return parents

@@ -96,11 +96,11 @@ def empty_trash(layout: Layout) -> None:
         try:
             shutil.rmtree(folder)
         except OSError:
-            _open_up(folder)
+            open_up(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _open_up(folder: Path) -> None:
+def open_up(folder: Path) -> None:
     """Gives its owner the rights to every folder below (overlay's work folders have none)."""
     folders = [folder]
     while folders:

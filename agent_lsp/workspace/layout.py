@@ -34,6 +34,21 @@ class Layout:
         return self.cache / "candidates"
 
     @property
+    def copies(self) -> Path:
+        """Plain copies that candidates use one after the other."""
+        return self.cache / "copies"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by every process that uses this cache; its time is that of the last start."""
+        return self.cache / "in-use.lock"
+
+    @property
+    def owner(self) -> Path:
+        """Holds the path of the workspace."""
+        return self.cache / "workspace"
+
+    @property
     def trash(self) -> Path:
         """What is being deleted; anybody may delete what lies here."""
         return self.cache / "trash"

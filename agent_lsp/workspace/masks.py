@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from agent_lsp.workspace.listing import FORBIDDEN
@@ -15,9 +15,10 @@ def is_bytecode(path: str) -> bool:
     return path.endswith(_BYTECODE)
 
 
-def hidden(root: Path, ignored: Iterable[str], nested: Iterable[str]) -> list[str]:
+def hidden(root: Path, ignored: Iterable[str], nested: Iterable[str], covered: Container[str] = ()) -> list[str]:
     """Paths to hide, topmost first: everything live that is neither ignored nor on the way to what is.
 
+    `covered` are files of a layer above the mask: what lies beneath them does not show anyway.
     A folder without anything ignored is hidden whole, so what is created in it later does not show either.
     """
     shown = {path for path in ignored if not is_bytecode(path)} | set(nested)
@@ -29,6 +30,8 @@ def hidden(root: Path, ignored: Iterable[str], nested: Iterable[str]) -> list[st
         for name in _names(root / folder):
             path = f"{folder}/{name}" if folder else name
             if path == ".git" or (path in shown and name not in FORBIDDEN):
+                continue
+            if path in covered:
                 continue
             if path in way:
                 folders.append(path)

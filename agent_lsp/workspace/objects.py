@@ -1,6 +1,7 @@
 """Owns our git objects: raw blobs and trees written and read without filters, and manifests of whole trees."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -15,6 +16,9 @@ from agent_lsp.workspace.git import PrivateGit
 
 PACK_FROM: Final = 64
 """So many new blobs go into one pack instead of single files."""
+
+IN_PLACE: Final = "160000"
+"""Mode of a tree's entry that only points to a file (see in_place.py): git's for submodules, and ours have none."""
 
 _KEPT_MANIFESTS: Final = 16
 
@@ -57,7 +61,8 @@ class Objects:
         """Writes one object unless it is there; gives its id."""
         oid = object_id(kind, content)
         path = self._loose(oid)
-        if path.exists():
+        with contextlib.suppress(OSError):
+            os.utime(path)  # what is in use is young, and stays when others are pruned
             return oid
         path.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix="tmp_obj_")
@@ -182,7 +187,7 @@ def _parse_tree(out: bytes) -> Manifest:
         if row:
             head, _, path = row.partition(b"\t")
             mode, kind, oid = head.decode().split(" ")
-            if kind == "blob":
+            if kind in ("blob", "commit"):
                 manifest[os.fsdecode(path)] = Leaf(mode, oid)
     return manifest
 

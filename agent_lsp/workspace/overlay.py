@@ -5,6 +5,8 @@ import bisect
 import contextlib
 import os
 import stat
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.workspace.bases import Bases, Lease, write_delta
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
+from agent_lsp.workspace.in_place import Large
 from agent_lsp.workspace.limits import limits
 from agent_lsp.workspace.listing import excluded
 from agent_lsp.workspace.live import LiveView
@@ -39,8 +42,9 @@ class OverlayMaker:
         try:
             # The interpreter comes up while the layers are made.
             session = await Session.spawn(holder_argv(), env, home.path / "errors")
-            lease = await self._bases.lease(tree)
-            layers = await self._layers(home, lease, tree, live)
+            held, large = await self._trees.checkout(tree)
+            lease = await self._bases.lease(held)
+            layers = await self._layers(home, lease, (held, large), live)
             seen = await self._sights.now()
             await session.begin(self._config(home, layers, env, seen), home.path / "errors")
         except BaseException as error:
@@ -52,7 +56,8 @@ class OverlayMaker:
             if isinstance(error, OSError):
                 raise CandidateError(f"the overlay's folders could not be made: {error}") from error
             raise
-        return self._place(home, lease, session, await self._trees.objects.manifest(tree), live)
+        manifest = await self._trees.objects.manifest(tree)
+        return replace(self._place(home, lease, session, manifest, live), large=large)
 
     def _place(self, home: Home, lease: Lease, session: Session, manifest: Manifest, live: LiveView) -> Place:
         def forget() -> None:
@@ -64,14 +69,20 @@ class OverlayMaker:
         root, scratch = str(self._trees.root), str(home.scratch)
         return Place(SandboxKind.OVERLAY, root, scratch, top, live.nested, home.path.name, session, upper.look, forget)
 
-    async def _layers(self, home: Home, lease: Lease, tree: str, live: LiveView) -> list[str]:
+    async def _layers(
+        self, home: Home, lease: Lease, checkout: tuple[str, Mapping[str, Large]], live: LiveView
+    ) -> list[str]:
+        held, large = checkout
         layers = [str(lease.folder), str(home.folder("masks"))]
-        if lease.tree != tree:
+        await asyncio.to_thread(self._trees.in_place.check, large)
+        if lease.tree != held:
             delta = home.folder("delta")
             before = await self._trees.objects.manifest(lease.tree)
-            await write_delta(self._trees, delta, before, await self._trees.objects.manifest(tree))
+            await write_delta(self._trees, delta, before, held, large)
             layers.insert(0, str(delta))
-        await asyncio.to_thread(_mask, self._trees.root, home.path / "masks", live)
+        shown = LiveView(live.ignored | large.keys(), live.nested)
+        covered = await self._trees.objects.manifest(lease.tree)
+        await asyncio.to_thread(_mask, self._trees.root, home.path / "masks", shown, covered)
         return layers
 
     def _config(self, home: Home, layers: list[str], env: dict[str, str], seen: Sight) -> dict[str, Any]:
@@ -93,8 +104,8 @@ class OverlayMaker:
         return {"namespaces": namespaces, "wrapped": True, "root": root, "aliases": [], "env": env, "limits": most}
 
 
-def _mask(root: Path, layer: Path, live: LiveView) -> None:
-    make_whiteouts(layer, hidden(root, live.ignored, live.nested))
+def _mask(root: Path, layer: Path, live: LiveView, covered: Manifest) -> None:
+    make_whiteouts(layer, hidden(root, live.ignored, live.nested, covered))
 
 
 class Upper:

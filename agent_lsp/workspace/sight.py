@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent_lsp.workspace.installed import installed_elsewhere
+from agent_lsp.workspace.runners.environments import prefixes as made_prefixes
 from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.sockets import control_sockets
 
@@ -235,6 +236,7 @@ def _needed(trees: GitTrees, home: str, *, network: bool) -> list[str]:
         found.append(os.path.expanduser(option.partition("=")[2]))
     prefixes = [sys.prefix, os.environ.get("VIRTUAL_ENV", ""), os.environ.get("CONDA_PREFIX", "")]
     prefixes += [str(trees.root / name) for name in (".venv", "venv")]
+    prefixes += made_prefixes(trees.root, os.environ)
     for prefix in prefixes:
         found += installed_elsewhere(prefix)
     if network:

@@ -5,7 +5,8 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +15,19 @@ from agent_lsp.domain.errors import SnapshotError
 from agent_lsp.domain.ports import Buffer, Snapshot
 from agent_lsp.domain.text import decode, encode_like
 from agent_lsp.workspace import git
+from agent_lsp.workspace.in_place import InPlace, Large, may_stay
 from agent_lsp.workspace.layout import Layout, make_private
 from agent_lsp.workspace.listing import FORBIDDEN, Listing, Live
 from agent_lsp.workspace.live import LiveView
-from agent_lsp.workspace.objects import PACK_FROM, Leaf, Manifest, Objects, object_id
+from agent_lsp.workspace.objects import IN_PLACE, PACK_FROM, Leaf, Manifest, Objects, object_id
+from agent_lsp.workspace.pruning import prune_if_due
+from agent_lsp.workspace.room import is_full, no_room
 from agent_lsp.workspace.statcache import Known, Loaded, StatCache, load
+from agent_lsp.workspace.tenancy import Tenancy
 
 _EMPTY_BLOB: Final = object_id("blob", b"")
+_CHECKOUTS_KEPT: Final = 32
+_PART_BYTES: Final = 256 << 20
 _KEEP_FROM: Final = 100
 """So many newly hashed files make it worth writing the stat cache for the next process."""
 
@@ -33,23 +40,28 @@ class GitTrees:
         self.layout = Layout(cache)
         self.private = git.PrivateGit(self.layout.git)
         self.objects = Objects(self.private)
+        self.in_place = InPlace(self.root, self.objects)
         self.listing = Listing(self.root, self.private)
-        self._stats = StatCache(self.layout.git / "stat-cache.json")
+        self.stats = StatCache(self.layout.git / "stat-cache.json")
         self._lock = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._prepared = False
+        self._tenancy: Tenancy | None = None
         self._last: tuple[Manifest, str] | None = None
         self._nested: frozenset[str] | None = None
+        self._checkouts: dict[str, tuple[str, dict[str, Large]]] = {}
 
     async def prepare(self) -> None:
         """Makes the private git directory; called by everything else when it is needed."""
         async with self._preparing:  # a run's first snapshot and the pool's own preparation meet here
             if self._prepared and self.private.folder.is_dir():
                 return
-            make_private(self.layout.cache)
+            alone = partial(prune_if_due, self.layout, self.private)
+            self._tenancy = await Tenancy.begin(self.layout, self.root, alone)
             await self.private.prepare()
             self.objects.forget()
-            await asyncio.to_thread(self._stats.restore)
+            self._checkouts.clear()
+            await asyncio.to_thread(self.stats.restore)
             self._last, self._prepared = None, True
 
     async def snapshot(self, buffers: Sequence[Buffer]) -> Snapshot:
@@ -64,8 +76,13 @@ class GitTrees:
                 disk = await self._disk(live)
                 manifest, versions = await self._lay_over(disk, buffers)
                 return Snapshot(await self._tree(manifest), versions)
-            except OSError as error:
-                hint = "Check the free space and the rights of the cache folder."
+            except (OSError, SnapshotError) as error:
+                if is_full(error):
+                    message, hint = no_room(self.layout.cache)
+                    raise SnapshotError(message, hint=hint) from error
+                if isinstance(error, SnapshotError):
+                    raise
+                hint = "Check the rights of the cache folder."
                 raise SnapshotError(f"the snapshot could not be stored: {error}", hint=hint) from error
 
     async def look(self) -> LiveView:
@@ -76,11 +93,6 @@ class GitTrees:
                 self._nested = (await self.listing.files()).nested
             return LiveView(await self.listing.ignored(), self._nested)
 
-    def mtime_ns(self, path: str, leaf: Leaf) -> int | None:
-        """When the live file with exactly this content was written, if that is known."""
-        known = self._stats.known.get(path)
-        return known.stat[0] if known is not None and known.leaf == leaf else None
-
     async def _tree(self, manifest: Manifest) -> str:
         if self._last is not None and self._last[0] == manifest:
             self.objects.remember(self._last[1], self._last[0])
@@ -90,21 +102,28 @@ class GitTrees:
         return tree
 
     async def _disk(self, live: Live) -> dict[str, Leaf]:
-        manifest, stale = await asyncio.to_thread(self._stats.scan, self.root, live.paths)
+        manifest, stale = await asyncio.to_thread(self.stats.scan, self.root, live.paths)
         if not stale:
             return manifest
-        if len(stale) < PACK_FROM:
-            hashed = await asyncio.to_thread(self._hash, stale)
+        hashed, rest = await asyncio.to_thread(self._point, stale)
+        if len(rest) < PACK_FROM:
+            hashed.update(await asyncio.to_thread(self._hash, rest))
         else:
-            hashed = await self._hash_many(stale)
+            for part in _parts(rest, stale):
+                hashed.update(await self._hash_many(part))
         for path, known in hashed.items():
             manifest[path] = known.leaf
-        self._stats.known.update(hashed)
-        if len(self._stats.known) > 2 * len(manifest) + 1000:
-            self._stats.known = {path: row for path, row in self._stats.known.items() if path in manifest}
+        self.stats.known.update(hashed)
+        if len(self.stats.known) > 2 * len(manifest) + 1000:
+            self.stats.known = {path: row for path, row in self.stats.known.items() if path in manifest}
         if len(hashed) >= _KEEP_FROM:
-            await asyncio.to_thread(self._stats.keep)
+            await asyncio.to_thread(self.stats.keep)
         return manifest
+
+    def _point(self, stale: Mapping[str, os.stat_result]) -> tuple[dict[str, Known], list[str]]:
+        large = {path for path, found in stale.items() if may_stay(path, found)}
+        pointed, rest = self.in_place.point(sorted(large))
+        return pointed, [*rest, *(path for path in stale if path not in large)]
 
     def _hash(self, paths: Iterable[str]) -> dict[str, Known]:
         hashed = {}
@@ -167,12 +186,13 @@ class GitTrees:
         return None if parts[0] in FORBIDDEN or above & (self._nested or frozenset()) else place
 
     async def _buffer_leaf(self, buffer: Buffer, leaf: Leaf | None) -> Leaf:
-        base = None if leaf is None else (await self.objects.read([leaf.oid]))[leaf.oid]
+        entry = None if leaf is None else (await self.entries([leaf]))[leaf]
+        base = None if entry is None else entry.content
         decoded = None if base is None else decode(base)
         if leaf is not None and decoded is not None and decoded.text == buffer.text:
             return leaf
         content = encode_like(buffer.text, base)
-        mode = leaf.mode if leaf is not None else FileMode.FILE.value
+        mode = entry.mode.value if entry is not None else FileMode.FILE.value
         return Leaf(mode, await asyncio.to_thread(self.objects.put, "blob", content))
 
     async def read(self, tree: str, path: str) -> Entry | None:
@@ -181,10 +201,25 @@ class GitTrees:
         return None if leaf is None else (await self.entries([leaf]))[leaf]
 
     async def entries(self, leaves: Iterable[Leaf]) -> dict[Leaf, Entry]:
-        """The contents of files of trees."""
+        """The contents of files of trees. Raises SnapshotError if a large one was changed since."""
         wanted = set(leaves)
-        contents = await self.objects.read(leaf.oid for leaf in wanted)
-        return {leaf: Entry(contents[leaf.oid], FileMode(leaf.mode)) for leaf in wanted}
+        large = {leaf for leaf in wanted if leaf.mode == IN_PLACE}
+        contents = await self.objects.read(leaf.oid for leaf in wanted - large)
+        found = {leaf: Entry(contents[leaf.oid], FileMode(leaf.mode)) for leaf in wanted - large}
+        return {**found, **await self.in_place.entries(large)}
+
+    async def checkout(self, tree: str) -> tuple[str, dict[str, Large]]:
+        """What a checkout of a tree holds, itself a tree, and the large files that stay where they are."""
+        known = self._checkouts.get(tree)
+        if known is None:
+            manifest = await self.objects.manifest(tree)
+            large = await self.in_place.of(manifest)
+            rest = {path: leaf for path, leaf in manifest.items() if path not in large} if large else None
+            held = tree if rest is None else await asyncio.to_thread(self.objects.write_tree, rest)
+            known = self._checkouts[tree] = (held, large)
+            while len(self._checkouts) > _CHECKOUTS_KEPT:
+                del self._checkouts[next(iter(self._checkouts))]
+        return known
 
     async def paths(self, tree: str) -> Sequence[str]:
         """All files of a tree, sorted."""
@@ -193,9 +228,11 @@ class GitTrees:
     async def hashes(self, tree: str, paths: Sequence[str]) -> Mapping[str, str]:
         """sha256 of the bytes of those of `paths` that are in the tree."""
         manifest = await self.objects.manifest(tree)
-        wanted = {path: manifest[path].oid for path in paths if path in manifest}
-        digests = await self.objects.sha256(wanted.values())
-        return {path: digests[oid] for path, oid in wanted.items()}
+        wanted = {path: manifest[path] for path in paths if path in manifest}
+        large = {leaf for leaf in wanted.values() if leaf.mode == IN_PLACE}
+        digests = await self.objects.sha256(leaf.oid for leaf in wanted.values() if leaf not in large)
+        digests.update(await self.in_place.sha256(large))
+        return {path: digests[leaf.oid] for path, leaf in wanted.items()}
 
     async def write(self, tree: str, edits: Sequence[FileEdit]) -> str:
         """The id of `tree` with the edits' `after` sides laid over. Raises SnapshotError."""
@@ -227,7 +264,8 @@ class GitTrees:
         for path, leaf in changed.items():
             source = renames.get(path)
             base = before.get(source or path)
-            edits.append(FileEdit(path, entries[base] if base else None, entries[leaf], source))
+            if base is None or entries[base] != entries[leaf] or source:
+                edits.append(FileEdit(path, entries[base] if base else None, entries[leaf], source))
         return tuple(sorted(edits, key=lambda edit: edit.path))
 
     async def merge_text(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
@@ -244,6 +282,20 @@ class GitTrees:
             # git gives the number of conflicts (at most 127) as its status, and 255 for a binary file.
             status, out = await git.run_status(call)
             return out if status == 0 else None
+
+
+def _parts(paths: Sequence[str], found: Mapping[str, os.stat_result]) -> Iterator[list[str]]:
+    """Files in groups that take no more room on the way into a pack than need be."""
+    part: list[str] = []
+    size_bytes = 0
+    for path in paths:
+        part.append(path)
+        size_bytes += found[path].st_size
+        if size_bytes > _PART_BYTES:
+            yield part
+            part, size_bytes = [], 0
+    if part:
+        yield part
 
 
 def _known(file: Loaded, oid: str) -> Known:

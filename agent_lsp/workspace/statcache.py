@@ -1,12 +1,13 @@
 """Owns the memory of what was hashed: a file whose stat has not moved is not read again."""
 
+import itertools
 import json
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from agent_lsp.domain.errors import SnapshotError
 from agent_lsp.workspace.objects import Leaf
@@ -14,6 +15,7 @@ from agent_lsp.workspace.objects import Leaf
 _FINE_NS: Final = 50_000_000
 _COARSE_NS: Final = 2_100_000_000
 _TRIES: Final = 3
+_PORTION: Final = 250
 
 
 class Known(NamedTuple):
@@ -59,14 +61,35 @@ def load(path: str) -> Loaded | None:
         hint = "Make it readable, or add it to .gitignore."
         raise SnapshotError(f"{os.fsdecode(path)} cannot be read: {error.strerror}", hint=hint) from error
     newest = max(before.st_mtime_ns, before.st_ctime_ns)
-    grain_ns = _COARSE_NS if before.st_ctime_ns % 1_000_000_000 == 0 else _FINE_NS
-    return Loaded(signature(before), mode, content, quiet and newest + grain_ns < began_ns)
+    return Loaded(signature(before), mode, content, quiet and newest + grain_ns(before) < began_ns)
+
+
+def grain_ns(found: os.stat_result) -> int:
+    """How far apart two changes must be for the file system's clock to tell them apart, with room to spare."""
+    return _COARSE_NS if found.st_ctime_ns % 1_000_000_000 == 0 else _FINE_NS
 
 
 def _bytes(path: str) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         return file.read()
+
+
+def write_rows(file: Path, rows: Iterable[tuple[str, tuple[int | str, ...]]]) -> None:
+    """Writes paths with what is known of them; in small portions, so that no other thread waits for long."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    left = iter(rows)
+    with draft.open("w", encoding="ascii") as out:
+        while portion := list(itertools.islice(left, _PORTION)):
+            out.write(json.dumps(portion, separators=(",", ":")) + "\n")
+    draft.replace(file)
+
+
+def read_rows(file: Path) -> Iterator[tuple[str, Any]]:
+    """What `write_rows` wrote. Raises OSError, ValueError."""
+    with file.open(encoding="ascii") as lines:
+        for line in lines:
+            yield from json.loads(line)
 
 
 class StatCache:
@@ -79,25 +102,27 @@ class StatCache:
     def restore(self) -> None:
         """Takes over what an earlier process kept; a broken file counts as none."""
         try:
-            rows = json.loads(self._file.read_bytes())
             self.known = {
                 path: Known((row[0], row[1], row[2], row[3], row[4]), Leaf(row[5], row[6]), True)
-                for path, row in rows.items()
+                for path, row in read_rows(self._file)
             }
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             self.known = {}
 
     def keep(self) -> None:
         """Writes what is settled for the next process."""
-        rows = {path: [*known.stat, *known.leaf] for path, known in self.known.items() if known.settled}
-        draft = self._file.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(rows, separators=(",", ":")), encoding="ascii")
-        draft.replace(self._file)
+        rows = ((path, (*known.stat, *known.leaf)) for path, known in list(self.known.items()) if known.settled)
+        write_rows(self._file, rows)
 
-    def scan(self, root: Path, paths: Iterable[str]) -> tuple[dict[str, Leaf], list[str]]:
-        """Files that are as they were, and those that must be read. What is not there is in neither."""
+    def mtime_ns(self, path: str, leaf: Leaf) -> int | None:
+        """When the live file with exactly this content was written, if that is known."""
+        known = self.known.get(path)
+        return known.stat[0] if known is not None and known.leaf == leaf else None
+
+    def scan(self, root: Path, paths: Iterable[str]) -> tuple[dict[str, Leaf], dict[str, os.stat_result]]:
+        """Files that are as they were, and those that must be looked at. What is not there is in neither."""
         manifest: dict[str, Leaf] = {}
-        stale: list[str] = []
+        stale: dict[str, os.stat_result] = {}
         base, known, lstat = f"{root}/", self.known, os.lstat
         real: dict[str, bool] = {"": True}
         for path in paths:
@@ -112,7 +137,7 @@ class StatCache:
             if row is not None and row.settled and row.stat == signature(found):
                 manifest[path] = row.leaf
             elif stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
-                stale.append(path)
+                stale[path] = found
         return manifest, stale
 
 

@@ -15,15 +15,8 @@ from agent_lsp.agent.validation import Gate
 from agent_lsp.domain.changes import Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import Event, EventKind
-from agent_lsp.domain.ports import (
-    Buffer,
-    BufferChange,
-    BufferOutcome,
-    Checkpoint,
-    CheckpointState,
-    Clock,
-    Snapshot,
-)
+from agent_lsp.domain.keeping import Checkpoint, CheckpointRow, CheckpointState
+from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome, Clock, Snapshot
 from agent_lsp.domain.task import Goal, RunState
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
 from agent_lsp.workspace.files import DiskFiles
@@ -68,6 +61,8 @@ class MemoryEditor:
         self.lies: set[str] = set()
         self.meanwhile: Callable[[str], None] = no_effect
         self.edits: list[BufferChange] = []
+        self.transactional = False
+        self.together: list[list[str]] = []
 
     def open(self, path: str, text: str, version: int = 1) -> None:
         self.documents[path] = Buffer(path, version, text)
@@ -98,6 +93,16 @@ class MemoryEditor:
         self.guard(f"after {change.path}")
         return BufferOutcome(True, known.version + 1, change.new_text)
 
+    async def edit_together(self, changes: Sequence[BufferChange]) -> Sequence[BufferOutcome] | None:
+        if not self.transactional:
+            return None
+        self.together.append([change.path for change in changes])
+        refused = self.refuses & {change.path for change in changes}
+        if refused:
+            held = [self.documents[change.path] for change in changes]
+            return [BufferOutcome(False, buffer.version, buffer.text, "the editor said no") for buffer in held]
+        return [await self.edit(change) for change in changes]
+
 
 class MemoryCheckpoints:
     """Checkpoints that outlive a Review."""
@@ -121,6 +126,15 @@ class MemoryCheckpoints:
 
     async def unfinished(self) -> Sequence[Checkpoint]:
         return [kept for kept in self.kept.values() if kept.state is CheckpointState.INTENDED]
+
+    async def rows(self) -> Sequence[CheckpointRow]:
+        return [
+            CheckpointRow(
+                *(kept.id, kept.run_id, kept.proposal_id, kept.label, kept.state, kept.time_s, kept.undoes, 0),
+                tuple(file.path for file in kept.files),
+            )
+            for kept in reversed(self.kept.values())
+        ]
 
 
 class MemoryJournal:
@@ -267,6 +281,8 @@ class World:
             lambda name, data: self.events.append((name, data)),
             Clock(time.time, time.monotonic, asyncio.sleep),
             lambda prefix: f"{prefix}_{next(self.ids)}",
+            mutants=ports.get("mutants"),
+            keeper=ports.get("keeper"),
         )
         hooks = ReviewHooks(
             lambda _, state, message: self.states.append((state, message)),

@@ -38,7 +38,8 @@ class Project:
         self.pool = ApartPool(self.trees) if at_once else PlainPool(self.trees)
         self.interpreter = str(settings.get("interpreter", sys.executable))
         options = RunnerOptions(runner=runner, **({"interpreter": sys.executable} | settings))
-        self.gate = Gate(self.trees, self.pool, WorkspaceRunnerFinder(options), GateOptions(timeout_s=60.0))
+        self.finder = WorkspaceRunnerFinder(options)
+        self.gate = Gate(self.trees, self.pool, self.finder, GateOptions(timeout_s=60.0))
 
     async def tree(self) -> str:
         return (await self.trees.snapshot([])).tree

@@ -121,11 +121,13 @@ async def test_an_apply_that_writes_is_finished_and_says_so(world: World) -> Non
 async def test_a_rollback_is_given_up_before_it_writes_and_finished_after(world: World) -> None:
     proposal = await offered(world)
     slow(world).through.set()
-    checkpoint = {"checkpointId": (await world.review.apply(proposal))["checkpointId"]}
+    await world.review.apply(proposal)
+    await until(lambda: "proposal_closed" in world.names())  # it may have been pending
+    checkpoint = {"checkpointId": world.last("proposal_closed")["checkpointId"]}
     slow(world).through.clear()
     slow(world).asked.clear()
 
-    async with world.review._accept.writing:  # another change is being written
+    async with world.review._accept.writing.alone():  # another change is being written
         asking = asyncio.create_task(world.review.rollback(checkpoint))
         await asyncio.sleep(0)
         await world.review.abandon(checkpoint)

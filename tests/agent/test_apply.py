@@ -9,7 +9,7 @@ import pytest
 from agent_lsp.domain.changes import ChangeKind, Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import EventKind
-from agent_lsp.domain.ports import CheckpointState
+from agent_lsp.domain.keeping import CheckpointState
 from agent_lsp.domain.verdict import Decision, Evidence, Verdict
 from tests.agent.review_world import Killed, World, full_disk
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent_lsp.agent.mutant_runs import MutantOptions, MutantRuns
+from agent_lsp.domain.mutation_trial import told_of
 from agent_lsp.domain.patching import apply_patch
 from agent_lsp.domain.verdict import NOT_RUN, Decision
 from tests.agent.suite_project import Project
@@ -19,6 +21,10 @@ EXAMPLE = re.compile(
     re.MULTILINE,
 )
 GOAL = re.compile(r"Goal test: `([^`]+)`")
+PATIENT = MutantOptions(budget_s=600.0, at_once_s=600.0, whole_s=600.0, least_s=60.0)
+"""As by default, however busy the machine is."""
+
+WITH_FAULTS = "`tests.mutations` at its default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Example:
     goals: tuple[str, ...]
     diff: str
     verdict: str
+    faults: bool = False
 
     @property
     def change(self) -> dict[str, str | None]:
@@ -37,7 +44,8 @@ class Example:
 
 FILES = dict(FILE.findall(PAGE))
 EXAMPLES = [
-    Example(m["name"], tuple(GOAL.findall(m["prose"])), m["diff"], m["verdict"]) for m in EXAMPLE.finditer(PAGE)
+    Example(m["name"], tuple(GOAL.findall(m["prose"])), m["diff"], m["verdict"], WITH_FAULTS in m["prose"])
+    for m in EXAMPLE.finditer(PAGE)
 ]
 
 
@@ -48,7 +56,12 @@ def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def said(example: Example, root: Path) -> str:
-    verdict = await Project(root, FILES).check(example.change, goal_tests=example.goals)
+    project = Project(root, FILES)
+    evidence = await project.evidence(example.change, goal_tests=example.goals)
+    verdict = evidence.verdict
+    if example.faults:
+        runs = MutantRuns(project.pool, project.finder, lambda: PATIENT)
+        verdict = told_of(verdict, await runs.examine(await project.edits(example.change), evidence))
     return "\n".join([verdict.title(), *verdict.reasons, ""])
 
 

@@ -11,7 +11,7 @@ import pytest
 from agent_lsp.domain.changes import Entry
 from agent_lsp.domain.errors import RefusedError, UnknownIdError
 from agent_lsp.domain.events import Event, EventKind
-from agent_lsp.domain.ports import Checkpoint, CheckpointFile, CheckpointState
+from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, CheckpointState
 from agent_lsp.storage.checkpoints import StoredCheckpoints
 from agent_lsp.storage.database import Database
 from agent_lsp.storage.journal import StoredJournal

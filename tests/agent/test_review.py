@@ -60,6 +60,7 @@ async def test_a_proposal_is_published_in_the_shape_of_the_link(world: World) ->
     hunk = first["hunks"][0]
     assert hunk | {"id": ""} == {
         "id": "", "startLine": 0, "endLine": 1, "oldText": "a = 1\n", "newText": "a = 10\n", "class": "source",
+        "tests": [], "testCount": 0, "unrun": [],
     }  # fmt: skip
     assert (gone["kind"], gone["baseVersion"], new["kind"], new["baseSha256"]) == ("delete", None, "create", None)
     assert new["hunks"][0]["class"] == "test"

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.busy import measure_busy
+from tests.bench.candidates import measure_candidates
 from tests.bench.contenders import contenders, ours
 from tests.bench.edge import measure_client_us, measure_edge
+from tests.bench.gate import measure_gates
 from tests.bench.measure import Row, say
 from tests.bench.page import DOCS, EDGE, Json, edge_part, plain_part, write
-from tests.bench.runtime import measure_candidates, measure_gate
+from tests.bench.warm import measure_warm
 
 _ROUNDS: Final = 9
-
-
-async def _gates(folder: Path) -> list[Row]:
-    return [await measure_gate(folder, slow=False), await measure_gate(folder, slow=True)]
 
 
 def _edge(folder: Path, rounds: int) -> Json:
@@ -36,8 +34,9 @@ def _plain(measure: Callable[[Path], Coroutine[Any, Any, list[Row]]]) -> Callabl
 PARTS: Final[Mapping[str, Callable[[Path, int], Json]]] = {
     EDGE: _edge,
     "busy": _plain(lambda folder: measure_busy(folder, ours(folder / "cache"))),
-    "gate": _plain(_gates),
+    "gate": _plain(measure_gates),
     "candidates": _plain(measure_candidates),
+    "warm": _plain(measure_warm),
 }
 
 

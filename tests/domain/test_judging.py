@@ -210,3 +210,117 @@ def test_a_change_without_python_needs_no_loaded_module() -> None:
     edits = (FileEdit("data.json", Entry(b"1"), Entry(b"2")),)
     verdict = judge(trial({A: BAD}, {A: GOOD}, edits=edits, after=report({A: GOOD})))
     assert (verdict.decision, verdict.fixed) == (Decision.PASSED, (A,))
+
+
+def test_a_comment_in_a_module_that_was_loaded_from_elsewhere_was_not_tested() -> None:
+    edits = (FileEdit("src/app.py", Entry(OLD), Entry(OLD + b"# why\n")),)
+    copy = (LoadedFile("app", "/venv/lib/python3/site-packages/app.py"),)
+    verdict = judge(trial({A: GOOD}, {A: GOOD}, edits=edits, after=report({A: GOOD}, loaded=copy), goal_tests=(A,)))
+    assert verdict.decision is Decision.UNDECIDED
+    assert "app came from /venv" in verdict.reasons[0]
+    assert judge(trial({A: GOOD}, {A: GOOD}, edits=edits, after=report({A: GOOD}))).decision is Decision.PASSED
+
+
+def test_a_goal_that_passes_without_the_change_is_told() -> None:
+    verdict = judge(trial({A: GOOD}, {A: GOOD}, goal_tests=(A,)))
+    assert verdict.decision is Decision.PASSED
+    assert f"The goal test {A} passes without the change too." in verdict.reasons
+
+
+HELPER = b"\n\n@cache\ndef g(\n    a,\n):\n    return a\n"
+
+
+@pytest.mark.parametrize(
+    ("added", "hit_by_failing", "decision"),
+    [
+        (HELPER, {5, 6, 7, 8}, Decision.PASSED),
+        (HELPER, {5, 6, 7, 8, 9}, Decision.UNDECIDED),
+        (b"\nLIMIT = 3\n", {4}, Decision.UNDECIDED),
+    ],
+)
+def test_a_new_function_is_no_matter_of_a_failing_test_that_does_not_call_it(
+    added: bytes, hit_by_failing: set[int], decision: Decision
+) -> None:
+    content = OLD + added
+    lines = frozenset(range(1, content.count(b"\n") + 1))
+    ran = after(
+        {A: GOOD, B: BAD},
+        loaded=(LoadedFile("app", "app.py", Entry(content).sha256),),
+        executable={"app.py": lines},
+        executed_failing={"app.py": {line: frozenset({B}) for line in hit_by_failing}},
+    )
+    edits = (FileEdit("app.py", Entry(OLD), Entry(content)),)
+    verdict = judge(trial({A: GOOD, B: BAD}, {}, edits=edits, after=ran))
+    assert verdict.decision is decision, verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("path", "goals", "decision"),
+    [
+        ("test_fix.py", ("tests/test_a.py::test_a",), Decision.PASSED),
+        ("scratch/test_fix.py", ("tests/test_a.py::test_a",), Decision.PASSED),
+        ("tests/test_fix.py", ("tests/test_a.py::test_a",), Decision.FAILED),
+        ("test_fix.py", (), Decision.FAILED),
+        ("test_fix.py", ("tests/test_a.py::test_b",), Decision.FAILED),
+    ],
+)
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_scratch_test_that_fails_is_told_and_does_not_outweigh_the_goals(
+    path: str, goals: tuple[str, ...], decision: Decision, collects: bool
+) -> None:
+    a, b = "tests/test_a.py::test_a", "tests/test_a.py::test_b"
+    edits = (SOURCE, FileEdit(path, None, Entry(b"def test_it():\n    assert False\n")))
+    broken = {} if collects else {path: "SystemExit: 1"}
+    scratch = {f"{path}::test_it": BAD} if collects else {}
+    ran = after({a: GOOD, b: BAD, **scratch}, collection_errors=broken)
+    alone = report({a: GOOD, b: BAD})
+    verdict = judge(
+        trial({}, {}, edits=edits, before=report({a: BAD, b: BAD}), after=ran, source_only=alone, goal_tests=goals)
+    )
+    assert verdict.decision is decision, verdict.reasons
+    if decision is Decision.PASSED:
+        assert "which the change leaves where no tests are, does not pass" in " ".join(verdict.reasons)
+
+
+OLD_TEST = b"def test_a():\n    assert f() == 1\n"
+MORE = b'@pytest.mark.parametrize("n", [1, 2])\ndef test_a(n):\n    assert f() == 1\n'
+
+
+@pytest.mark.parametrize(
+    ("now", "alone", "goals", "decision"),
+    [
+        ({f"{A}[1]": GOOD, f"{A}[2]": GOOD}, GOOD, (), Decision.PROVEN),
+        ({f"{A}[1]": GOOD, f"{A}[2]": GOOD}, GOOD, (A,), Decision.PROVEN),
+        ({f"{A}[1]": GOOD, f"{A}[2]": GOOD}, BAD, (), Decision.UNDECIDED),
+        ({f"{A}[1]": GOOD, f"{A}[2]": SKIP}, GOOD, (), Decision.UNDECIDED),
+        ({}, GOOD, (), Decision.UNDECIDED),
+        ({}, GOOD, (A,), Decision.FAILED),
+    ],
+)
+def test_a_test_that_is_given_parameters_is_still_the_test_that_it_was(
+    now: Mapping[str, Outcome], alone: Outcome, goals: tuple[str, ...], decision: Decision
+) -> None:
+    new = MORE if now else b""
+    edits = (SOURCE, FileEdit("test_a.py", Entry(OLD_TEST), Entry(new)))
+    verdict = judge(
+        trial(
+            {A: BAD, B: GOOD},
+            {**now, B: GOOD},
+            edits=edits,
+            source_only=report({A: alone, B: GOOD}),
+            without_source=report(dict.fromkeys(now, BAD)),
+            integrity=inspect_tests(edits),
+            goal_tests=goals,
+        )
+    )
+    assert verdict.decision is decision, verdict.reasons
+
+
+def test_a_script_that_a_change_leaves_behind_is_not_mistaken_for_another_module_of_its_name() -> None:
+    edits = (SOURCE, FileEdit("helpers.py", None, Entry(b"print(1)\n")))
+    loaded = (*LOADED, LoadedFile("helpers", "/project/tests/helpers.py"))
+    verdict = judge(
+        trial({A: BAD}, {}, edits=edits, after=after({A: GOOD}, loaded=loaded), source_only=report({A: GOOD}))
+    )
+    assert verdict.decision is Decision.PASSED, verdict.reasons
+    assert "helpers.py:1" in " ".join(verdict.reasons)

@@ -5,9 +5,12 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from agent_lsp.server.command_shapes import COMMANDS, REQUESTS
+from agent_lsp.server.command_shapes import COMMANDS
+from agent_lsp.server.command_shapes import REQUESTS as CLIENT_REQUESTS
+from agent_lsp.server.model_shapes import EDITOR_REQUESTS
 from agent_lsp.server.shapes import NOTIFICATIONS, ErrorBody, ServerCapability
 
+REQUESTS = {**CLIENT_REQUESTS, **EDITOR_REQUESTS}
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 

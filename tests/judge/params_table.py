@@ -30,6 +30,8 @@ METHODS = (
     "textDocument/didClose",
     "notebookDocument/didOpen",
     "textDocument/codeAction",
+    "textDocument/hover",
+    "textDocument/didSave",
     "codeAction/resolve",
     "textDocument/codeLens",
     "codeLens/resolve",

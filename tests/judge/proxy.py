@@ -7,12 +7,13 @@ Bytes go through as they are; frames are read on the way. Only what the server s
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.judge.judge import Judge
 
@@ -26,7 +27,7 @@ def through(log: Path, command: list[str]) -> list[str]:
 
 async def judged(log: Path) -> list[str]:
     """What the server said wrongly, once it has left."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not log.exists():
             await asyncio.sleep(0.02)
     wrong: list[str] = json.loads(log.read_text(encoding="utf-8"))
@@ -43,21 +44,39 @@ def main() -> int:
     assert server.stdin is not None
     assert server.stdout is not None
     judge, lock = Judge(), threading.Lock()
+    closing: list[object] = []
+
+    def client_says(message: Any) -> None:
+        judge.client_says(message)
+        if isinstance(message, dict) and message.get("method") == "shutdown":
+            closing.append(message.get("id"))
+
+    def server_says(message: Any) -> None:
+        judge.server_says(message)
+        if closing and isinstance(message, dict) and "method" not in message and message.get("id") in closing:
+            _write(Path(log), judge)  # an editor may kill what it has shut down
 
     def to_server() -> None:
         assert server.stdin is not None
-        _pump(sys.stdin.buffer, server.stdin, judge.client_says, lock)
+        _pump(sys.stdin.buffer, server.stdin, client_says, lock)
         server.stdin.close()
 
     threading.Thread(target=to_server, daemon=True).start()
-    _pump(server.stdout, sys.stdout.buffer, judge.server_says, lock)
+    _pump(server.stdout, sys.stdout.buffer, server_says, lock)
     status = server.wait()
     with lock:
-        wrong = [problem for problem in judge.problems if problem.startswith("server:")]
-    part = Path(log + ".part")
+        _write(Path(log), judge)
+    if status < 0:  # killed: the thread still reads from the editor, and an ordinary exit would wait for its lock
+        sys.stdout.flush()
+        os._exit(128 - status)
+    return status
+
+
+def _write(log: Path, judge: Judge) -> None:
+    part = log.with_name(log.name + ".part")
+    wrong = [problem for problem in judge.problems if problem.startswith("server:")]
     part.write_text(json.dumps(wrong), encoding="utf-8")
     part.rename(log)
-    return status
 
 
 def _pump(source: IO[bytes], sink: IO[bytes], say: Callable[[object], None], lock: threading.Lock) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from agent_lsp.server.command_shapes import COMMANDS, REQUESTS
+from agent_lsp.server.model_shapes import EDITOR_REQUESTS
 from agent_lsp.server.shapes import NOTIFICATIONS, ClientCapability, ErrorBody, ServerCapability
 
 PATH = Path(__file__).parents[2] / "docs" / "protocol.schema.json"
@@ -17,12 +18,13 @@ def schema() -> dict[str, Any]:
 
     Unlike the judge it lets unknown keys pass: later versions may add some.
     """
-    shapes = [*(shape for pair in COMMANDS.values() for shape in pair), *NOTIFICATIONS.values()]
+    pairs = [*COMMANDS.values(), *EDITOR_REQUESTS.values()]
+    shapes = [*(shape for pair in pairs for shape in pair), *NOTIFICATIONS.values()]
     definitions: dict[str, Any] = {}
     for shape in [ServerCapability, ClientCapability, ErrorBody, *shapes]:
         definitions |= TypeAdapter(list[shape]).json_schema()["$defs"]  # type: ignore[valid-type]
     for definition in definitions.values():
-        for key in definition["properties"].values():
+        for key in definition.get("properties", {}).values():
             key.pop("title", None)
 
     def refer(shape: Any) -> dict[str, str]:
@@ -37,6 +39,7 @@ def schema() -> dict[str, Any]:
         "capabilities": {"server": refer(ServerCapability), "client": refer(ClientCapability)},
         "commands": {name: {"argument": refer(a), "result": either(r)} for name, (a, r) in COMMANDS.items()},
         "requests": {name: {"params": refer(a), "result": either(r)} for name, (a, r) in REQUESTS.items()},
+        "editorRequests": {name: {"params": refer(a), "result": either(r)} for name, (a, r) in EDITOR_REQUESTS.items()},
         "notifications": {name: {"params": refer(shape)} for name, shape in NOTIFICATIONS.items()},
         "$defs": {name: definitions[name] for name in sorted(definitions)},
     }

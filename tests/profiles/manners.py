@@ -77,7 +77,9 @@ def _edit(editor: Editor, capabilities: Json, edit: Json) -> Iterator[str]:
     if "documentChanges" in edit and not declared and not editor.name.startswith("neovim"):
         yield "documentChanges to a client that takes changes"  # Neovim applies them without declaring that it does
     parts = edit.get("documentChanges") or list((edit.get("changes") or {}).items())
-    if len(parts) != 1:
+    handling = capabilities.get("workspace", {}).get("workspaceEdit", {}).get("failureHandling")
+    whole = handling in ("transactional", "textOnlyTransactional")
+    if len(parts) != 1 and not (whole and declared):
         yield f"{len(parts)} documents in one edit"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.anthropic_server import AnthropicServer
-from tests.scenarios.scene import SERVE, WAIT_S, Scene, command_line, descendants, environment
+from tests.scenarios.scene import SERVE, WAIT_S, Scene, command_line, descendants, environment, parent_of
 from tests.server.raw_client import VSCODE, RawClient, aware
 
 KEY = "sk-ant-api03-scenario-0123456789abcdef"
@@ -70,10 +70,11 @@ def strays(scene: Scene) -> list[str]:
 
 
 def runtimes(scene: Scene) -> list[int]:
-    """The runtime processes of the scene."""
+    """The runtime processes of the scene, without a child of one that has not yet become another program."""
     mark = str(scene.root)
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if "agent_lsp runtime" in (line := command_line(pid)) and mark in line]
+    found = [pid for pid in pids if "agent_lsp runtime" in (line := command_line(pid)) and mark in line]
+    return [pid for pid in found if parent_of(pid) not in found]
 
 
 def below_the_runtime(scene: Scene) -> list[str]:

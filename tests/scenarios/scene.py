@@ -126,6 +126,11 @@ class Scene:
 
 def descendants(pid: int) -> list[str]:
     """Command lines of all processes below one."""
+    return [line for child in pids_below(pid) if (line := command_line(child))]
+
+
+def pids_below(pid: int) -> list[int]:
+    """All processes below one."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -134,11 +139,20 @@ def descendants(pid: int) -> list[str]:
                 parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
             except (OSError, IndexError):
                 continue
-    found, level = [], {pid}
+    found: list[int] = []
+    level = {pid}
     while level:
         level = {child for child, parent in parents.items() if parent in level}
         found += sorted(level)
-    return [line for child in found if (line := command_line(child))]
+    return found
+
+
+def parent_of(pid: int) -> int:
+    """A process's parent; 0 when it is gone."""
+    try:
+        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def command_line(pid: int) -> str:
@@ -157,6 +171,7 @@ def environment(home: Path, model: AnthropicServer | None, extra: Mapping[str, s
         "XDG_CONFIG_HOME": str(home / "config"),
         "AGENT_LSP_CACHE_DIR": str(home / "cache"),
         "AGENT_LSP_DATA_DIR": str(home / "data"),
+        "AGENT_LSP_TESTS__MUTATIONS": "0",  # it goes on after the offer, and is of no concern to most
     }
     if model is not None:
         kept |= {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-ant-api03-scenario-0123456789abcdef"}

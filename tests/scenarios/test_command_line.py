@@ -304,7 +304,7 @@ async def test_doctor_json_tells_every_row_and_what_to_do_about_failing_ones(she
     done = await agent("doctor", "--json")
     assert done.status == 0, done
     rows = {row["name"]: row for row in json.loads(done.out)["rows"]}
-    assert {"python", "git", "configuration", "test runner", "model", "editors"} <= set(rows)
+    assert {"python", "git", "configuration", "cache", "test runner", "model", "editors"} <= set(rows)
     assert all(set(row) == {"name", "works", "seen", "advice", "needed"} for row in rows.values())
     assert all(row["works"] for name, row in rows.items() if name in ("python", "git", "configuration", "model"))
     assert rows["test runner"]["works"]

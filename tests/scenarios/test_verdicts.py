@@ -287,7 +287,7 @@ async def test_an_identical_failing_tool_call_is_stopped_at_the_third_time_with_
 async def test_a_change_that_the_tests_did_not_load_is_undecided_however_green_they_are(
     stage: Stage, tmp_path: Path
 ) -> None:
-    """The false green of a `src/` layout: the interpreter imports the copy that was installed, not the workspace."""
+    """The false green of a `src/` layout: the tests import the copy that was installed, not the workspace."""
     home = tmp_path / "installed"
     venv.create(home, symlinks=True, with_pip=False)
     site = home / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
@@ -297,6 +297,7 @@ async def test_a_change_that_the_tests_did_not_load_is_undecided_however_green_t
     files = {
         "src/calc/__init__.py": CALC,
         "tests/test_add.py": TEST_ADD,
+        "tests/conftest.py": f"import sys\n\nsys.path.insert(0, {str(site)!r})\n",
         "pyproject.toml": "[tool.pytest.ini_options]\n",
     }
     brain = ScriptedBrain(

@@ -252,11 +252,18 @@ class FakeRuntime:
     async def apply(self, proposal: Json) -> Json:
         run_id = proposal["runId"]
         self.state(run_id, "applying")
+        wanted = []
         for edit in self.edits[proposal["proposalId"]]:
             old, version = await self.text(edit.path)
             assert edit.after is not None
             new = edit.after.content.decode()
             call = {"path": edit.path, "version": version, "oldText": old, "newText": new, "label": "Use the plus sign"}
+            wanted.append(call)
+        together = await self.peer.call("edit_together", {"edits": wanted}, timeout_s=20) if len(wanted) > 1 else {}
+        if together.get("outcomes"):
+            self.calls += [{"call": "edit", "args": {"answer": dict(row)}} for row in together["outcomes"]]
+            wanted = []
+        for call in wanted:
             answer = await self.peer.call("edit", call, timeout_s=20)
             self.calls.append({"call": "edit", "args": {"answer": dict(answer)}})
             if not answer["applied"]:
@@ -266,6 +273,16 @@ class FakeRuntime:
         self.peer.emit("proposal_closed", closed)
         self.state(run_id, "applied")
         return {"applied": True, "checkpointId": "c_1", "verdict": proposal["verdict"]}
+
+    async def do_checkpoints(self, args: Json) -> Json:
+        row = {"checkpointId": "c_1", "runId": "r_1", "proposalId": "p_1", "summary": "Agent: Use the plus sign"}
+        return {"checkpoints": [{**row, "files": ["calc.py"], "timeS": 1.5, "sizeBytes": 7, "state": "applied"}]}
+
+    async def do_checkpoint(self, args: Json) -> Json:
+        if args["checkpointId"] != "c_1":
+            raise UnknownIdError(f"There is no checkpoint {args['checkpointId']}.")
+        told = {"checkpointId": "c_1", "summary": "Undo Agent: Use the plus sign", "diff": "-a + b\n+a - b\n"}
+        return {**told, "possible": True}
 
     async def do_rollback(self, args: Json) -> Json:
         if args["checkpointId"] != "c_1":

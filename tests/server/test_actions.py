@@ -90,9 +90,10 @@ async def test_a_diagnostic_and_a_selection_start_runs(client: RawClient, root: 
 
 async def test_a_proposal_is_reviewed_by_code_actions_alone(client: RawClient, root: Path) -> None:
     uri, _, proposal_id = await proposed(client, root)
-    (diagnostic,) = await client.wait_until(lambda: client.diagnostics.get(uri))
+    diagnostic, hint = await client.wait_until(lambda: client.diagnostics.get(uri))
     assert diagnostic["source"] == "agent-lsp"
-    assert diagnostic["severity"] == 3
+    assert (diagnostic["severity"], hint["severity"]) == (3, 4)
+    assert hint["message"] == "No passing test runs the proposed line `return a + b`."
     assert "proven: 1 fixed, 0 broken" in diagnostic["message"]
     actions = await client.actions(uri, 1, diagnostics=[diagnostic])
     accept = named(actions, "Accept change ")

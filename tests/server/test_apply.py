@@ -1,5 +1,6 @@
 """Edits of open documents: editors lie about success, so only the text counts."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.server.conftest import Connect
-from tests.server.flows import edit_answer, proposed, settled
-from tests.server.raw_client import NEOVIM, VSCODE, Json, NoAnswerError, RawClient, RpcError, with_capabilities
+from tests.server.flows import calls, edit_answer, proposed, settled
+from tests.server.raw_client import NEOVIM, VSCODE, Json, NoAnswerError, RawClient, RpcError, uri_for, with_capabilities
 
 
 async def apply(client: RawClient, root: Path) -> tuple[Json, str]:
@@ -148,3 +149,57 @@ async def test_a_reopened_document_with_the_same_version_is_sent_again(client: R
     _, _, proposal_id = await proposed(client, root)
     proposal = await client.command("agent.proposal", {"proposalId": proposal_id})
     assert proposal["files"][0]["hunks"][0]["oldText"] == "    return 0 + a - b\n"
+
+
+TRANSACTIONAL = with_capabilities(VSCODE, workspace__workspaceEdit__failureHandling="textOnlyTransactional")
+
+
+async def test_a_transactional_editor_gets_several_documents_in_one_request(connect: Connect, root: Path) -> None:
+    client = await connect(TRANSACTIONAL)
+    (root / "other.py").write_text("def sub(a, b):\n    return a - b\n")
+    uris = [client.open(root / "calc.py"), client.open(root / "other.py")]
+    _, _, proposal_id = await proposed(client, root, "fix two")
+    answer = await client.command("agent.apply", {"proposalId": proposal_id})
+    assert answer["applied"] is True, answer
+    [request] = client.heard("workspace/applyEdit")
+    assert [row["textDocument"] for row in request["edit"]["documentChanges"]] == [
+        {"uri": uri, "version": 1} for uri in uris
+    ]
+    assert all("a + b" in client.buffers[uri].text for uri in uris)
+
+
+async def test_a_transactional_editor_that_did_only_a_part_is_found_out(connect: Connect, root: Path) -> None:
+    client = await connect(TRANSACTIONAL)
+    (root / "other.py").write_text("def sub(a, b):\n    return a - b\n")
+    client.open(root / "calc.py")
+    other = client.open(root / "other.py")
+
+    def half(params: Json) -> Json:
+        first = {"documentChanges": params["edit"]["documentChanges"][:1]}
+        client.apply_edit({**params, "edit": first})
+        return {"applied": True}
+
+    client.handlers["workspace/applyEdit"] = half
+    _, _, proposal_id = await proposed(client, root, "fix two")
+    await client.command("agent.apply", {"proposalId": proposal_id})
+    async with asyncio.timeout(15):
+        while len(found := await calls(client, "edit")) < 2:
+            await asyncio.sleep(0.05)
+    assert [row["answer"]["applied"] for row in found] == [True, False]
+    assert found[1]["answer"]["text"] == client.buffers[other].text
+
+
+async def test_checkpoints_are_listed_previewed_and_shown(connect: Connect, root: Path) -> None:
+    client = await connect()
+    await proposed(client, root)
+    listed = await client.command("agent.checkpoints", {})
+    [row] = listed["checkpoints"]
+    assert (row["checkpointId"], row["state"], row["files"]) == ("c_1", "applied", [uri_for(root / "calc.py")])
+    told = await client.command("agent.checkpoints", {"checkpointId": "c_1", "show": True})
+    assert told["preview"] == {"diff": "-a + b\n+a - b\n", "possible": True}
+    shown = await client.request("workspace/textDocumentContent", {"uri": told["uri"]})
+    assert shown["text"].startswith("Undo Agent: Use the plus sign (checkpoint c_1)\nRolling it back would change:")
+    unknown = await client.command("agent.checkpoints", {"checkpointId": "c_none"})
+    assert unknown["error"]["code"] == "unknown_id"
+    elsewhere = await client.command("agent.checkpoints", {"root": "/somewhere/else"})
+    assert elsewhere["error"]["code"] == "bad_argument"

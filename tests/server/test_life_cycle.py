@@ -48,7 +48,7 @@ async def test_initialize_tells_what_the_server_can_and_that_it_knows_our_extens
     assert capabilities["experimental"]["agentLsp"]["version"] == "1"
     assert {"plan", "proposal", "hunks", "checkpoints"} <= set(capabilities["experimental"]["agentLsp"]["features"])
     assert "agent.run" in capabilities["executeCommandProvider"]["commands"]
-    assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2}
+    assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2, "save": {"includeText": False}}
     assert capabilities["workspace"]["workspaceFolders"] == {"supported": True, "changeNotifications": True}
     assert await client.close() == 0
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from tests.server.conftest import Connect
 from tests.server.flows import calls, proposed, settled, wait_state
-from tests.server.raw_client import VSCODE, RawClient, uri_for
+from tests.server.raw_client import NEOVIM, VSCODE, RawClient, uri_for
 
 NEVER = {"proposal": {"revalidate_after_s": 0}}
 
 
 async def stale_is(client: RawClient, proposal_id: str, wanted: bool) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await client.command("agent.proposal", {"proposalId": proposal_id}))["stale"] is not wanted:
             await asyncio.sleep(0.02)
 
@@ -119,3 +119,29 @@ async def test_applying_does_not_call_itself_stale(connect: Connect, root: Path)
     assert (await settled(client, answer))["applied"] is True
     await asyncio.sleep(0.3)  # longer than the check waits for more typing
     assert await calls(client, "stale") == []
+
+
+async def test_an_edit_inside_a_change_is_shown_at_that_change_at_once_and_undo_takes_that_away(
+    connect: Connect, root: Path
+) -> None:
+    client = await connect(options=NEVER)
+    uri, _, proposal_id = await proposed(client, root)
+    text = client.buffers[uri].text
+    at = text.index("a - b")
+    client.type(uri, at, at, "(")
+    await client.wait_until(lambda: "stale: these lines were edited" in client.diagnostics[uri][0]["message"])
+    client.type(uri, at, at + 1, "")
+    await client.wait_until(lambda: "proven" in client.diagnostics[uri][0]["message"])
+    await stale_is(client, proposal_id, False)
+
+
+async def test_an_editor_that_watches_no_files_hears_of_closed_ones_all_the_same(connect: Connect, root: Path) -> None:
+    client = await connect(NEOVIM, options=NEVER)
+    _, _, proposal_id = await proposed(client, root)
+    test = root / "tests" / "test_calc.py"
+    text = test.read_text()
+    await asyncio.sleep(0.3)  # the first look, which it compares with
+    test.write_text(text + "# a formatter was here\n")
+    await stale_is(client, proposal_id, True)
+    test.write_text(text)
+    await stale_is(client, proposal_id, False)

@@ -111,7 +111,7 @@ def test_every_key_can_be_set_by_its_environment_name(place: Place) -> None:
     for entry in catalogue().values():
         choice = re.findall(r'"(\w+)"', entry.type_name)
         text = choice[-1] if choice else samples[entry.type_name]
-        text = "50" if entry.key in ("log.backups", "model.retries", "budget.tries") else text
+        text = "50" if entry.key in ("log.backups", "model.retries", "budget.tries", "tests.mutations") else text
         loaded = load(place.root, environ=place.environ | {entry.environment: text})
         section, _, name = entry.key.partition(".")
         assert loaded.sources == {entry.key: entry.environment}
@@ -265,12 +265,14 @@ RISKY = {
     "tests.interpreter": '"/tmp/python"',
     "tests.command": '["rm", "-rf", "/"]',
     "tests.baselines_mb": "5000",
+    "tests.mutations": "4",
     "tests.new_findings": '"off"',
     "sandbox.kind": '"clone"',
     "sandbox.network": "true",
     "sandbox.commands_without_sandbox": "true",
     "sandbox.visible": '["~/.ssh"]',
     "proposal.allow_unproven": "true",
+    "cache.max_gb": "500",
     "repair.tries": "100000",
     "repair.wall_clock_s": "86400",
 }

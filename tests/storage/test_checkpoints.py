@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_lsp.domain.changes import Entry, FileMode
-from agent_lsp.domain.ports import Checkpoint, CheckpointFile, CheckpointState
+from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, CheckpointState
 from agent_lsp.storage.checkpoints import StoredCheckpoints
 from agent_lsp.storage.database import Database
 

@@ -265,7 +265,8 @@ async def test_many_processes_may_meet_one_damaged_file(tmp_path: Path) -> None:
 def test_a_run_is_told_line_by_line() -> None:
     usage = {"inputTokens": 100, "outputTokens": 20, "costUsd": 0.5}
     verdict = {"decision": "proven", "fixed": ["t"], "broken": [], "ran": 4, "collected": 4, "durationS": 1.5,
-               "reasons": ["Every changed line ran."]}  # fmt: skip
+               "reasons": ["Every changed line ran."],
+               "survivors": [{"path": "a.py", "line": 3, "text": "`a < b` became `a <= b`"}, 3]}  # fmt: skip
     events = [
         Event("r_1", EventKind.RUN_STARTED, {"goal": "make it work", "mode": "auto"}, 1000.0),
         Event("r_1", EventKind.RUN_STATE, {"state": "planning"}, 1000.5),
@@ -284,6 +285,7 @@ def test_a_run_is_told_line_by_line() -> None:
         "Run r_1", "goal: make it work", "1. Fix it", "2. Test it", '0.50 s  run.state        planning',
         'read_file {"path": "a.py"}', "read_file failed: no such file", "modify a.py: 2 hunks", "diff: +1 -1 lines",
         "proven: 1 fixed, 0 broken; 4 of 4 tests ran in 1.5 s", "Every changed line ran.", "a.py (open document)",
+        "not noticed at a.py:4: `a < b` became `a <= b`",
         "applied", "10 events, 1 model turns, 120 tokens, 0.5000 USD",
     ):  # fmt: skip
         assert said in text, said

@@ -220,9 +220,8 @@ class Search:
         """
         limit_s = max(timeout_s, _SLOWDOWN * self.pace_s)
         try:
-            report = await self.runner.run(
-                self.task.candidate, SuiteRequest(tuple(tests), tuple(self.kept), limit_s, fail_fast)
-            )
+            request = SuiteRequest(tuple(tests), tuple(self.kept), limit_s, fail_fast, warm=True)
+            report = await self.runner.run(self.task.candidate, request)
         except RunnerUnavailableError:
             return None
         if not report.timed_out:

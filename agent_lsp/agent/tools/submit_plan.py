@@ -1,13 +1,16 @@
 """Owns the tool submit_plan, and how a plan's steps are read from outside."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
-from agent_lsp.domain.plan import Assessment, Plan, Step
+from agent_lsp.domain.events import Event, EventKind
+from agent_lsp.domain.plan import Assessment, Plan, Step, StepState
 from agent_lsp.domain.policy import Effect
+from agent_lsp.domain.task import Goal
 
 MOST_STEPS: Final = 30
 
@@ -45,6 +48,18 @@ def steps_of(steps: Sequence[StepInput]) -> tuple[Step, ...]:
 def plan_of(steps: Sequence[Step]) -> Plan:
     """A plan assessed by its length."""
     return Plan(Assessment.SIMPLE if len(steps) == 1 else Assessment.MULTI_STEP, tuple(steps))
+
+
+def plan_kept(events: Sequence[Event], goal: Goal) -> Plan:
+    """The last plan of a run's journal, with its states; a step with the goal's name where it tells of none."""
+    for event in reversed(events):
+        if event.kind is EventKind.PLAN and event.data.get("steps"):
+            try:
+                rows = [(StepInput.model_validate(row), StepState(row["state"])) for row in event.data["steps"]]
+            except (ValueError, KeyError, TypeError):
+                continue
+            return plan_of([replace(steps_of([step])[0], state=state) for step, state in rows])
+    return plan_of([Step(goal.text, state=StepState.DONE)])
 
 
 async def _run(given: SubmitPlan, bench: Bench) -> Answer:

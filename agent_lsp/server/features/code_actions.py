@@ -9,7 +9,8 @@ from typing import Any, Final
 from lsprotocol import types
 
 from agent_lsp.server.board import Json
-from agent_lsp.server.offers import Offer, Spot, offers_at, offers_outside
+from agent_lsp.server.offer import Offer
+from agent_lsp.server.offers import Spot, offers_at, offers_outside
 from agent_lsp.server.plain_data import plain
 from agent_lsp.server.protocol import EdgeServer
 from agent_lsp.server.session import Session

@@ -10,9 +10,11 @@ from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.task import WORKING, RunState
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import Desk
-from agent_lsp.server.offers import Offer, accept, cancel_offer, discard, plan_offers, show
+from agent_lsp.server.offer import Offer
+from agent_lsp.server.offers import cancel_offer, plan_offers, resume_offers
 from agent_lsp.server.protocol import EdgeServer
 from agent_lsp.server.public import verdict_title
+from agent_lsp.server.review_offers import accept, discard, grouped, show
 from agent_lsp.server.session import Session
 
 _REFRESH_EVENTS: Final = ("plan", "proposal", "verdict", "proposal_closed")
@@ -56,11 +58,14 @@ class CodeLenses:
         for card in board.open_cards():
             if any(row.get("path") == path for row in card.files) or board.origins.get(card.run_id) == path:
                 yield from _for_card(desk, card, None)
+                yield from (offer for offer in grouped(card, board.state_of(card.run_id), path) if not offer.refused)
                 yield show(card)
         for row in board.unfinished():
             if board.origins.get(row["runId"]) == path:
                 if row.get("state") == RunState.AWAITING_APPROVAL:
                     yield from plan_offers(row)
+                elif row.get("state") == RunState.PAUSED:
+                    yield from (*resume_offers(row), cancel_offer(row))
                 elif row.get("state") in WORKING:
                     yield cancel_offer(row)
 

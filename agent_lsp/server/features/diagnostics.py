@@ -10,6 +10,7 @@ from agent_lsp.domain.task import RunState
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.features.code_actions import SOURCE_NAME
+from agent_lsp.server.hints import Hint, hints
 from agent_lsp.server.offers import goal_of
 from agent_lsp.server.public import hunk_title, refusal, verdict_title
 from agent_lsp.server.session import Session
@@ -21,6 +22,7 @@ _SEVERITIES: Final = {
     "info": types.DiagnosticSeverity.Information,
     "hint": types.DiagnosticSeverity.Hint,
 }
+_TOUCHED: Final = "stale: these lines were edited"
 _LINE_END: Final = 2**31 - 1
 
 
@@ -69,16 +71,19 @@ class Diagnostics:
                 path = str(row.get("path"))
                 place = card.places.get(str(hunk.get("id")))
                 start, end = (place.start, place.end) if place else (int(hunk["startLine"]), int(hunk["endLine"]))
+                touched = place is not None and place.touched
                 found.setdefault(path, []).append(
                     types.Diagnostic(
                         range=self._range(desk, path, start, end),
                         severity=types.DiagnosticSeverity.Information,
                         source=SOURCE_NAME,
                         code=str(hunk["id"]),
-                        message=f"Proposed: {hunk_title(hunk)} ({title}). {way}",
-                        data=self._data(card, hunk),
+                        message=f"Proposed: {hunk_title(hunk)} ({_TOUCHED if touched else title}). {way}",
+                        data=self._data(desk, card, hunk),
                     )
                 )
+            for hint in hints(card):
+                found.setdefault(hint.path, []).append(self._hint(desk, hint))
         for problems in desk.board.problems.values():
             for problem in problems:
                 found.setdefault(str(problem.get("path")), []).append(self._problem(desk, problem))
@@ -88,9 +93,20 @@ class Diagnostics:
                 found.setdefault(origin, []).append(self._waiting(desk, origin, row, waits))
         return found
 
-    def _data(self, card: Card, hunk: Json) -> Json | None:
-        kept = self._session.traits.diagnostic_data
-        return {"proposalId": card.id, "hunkId": str(hunk["id"])} if kept else None
+    def _data(self, desk: Desk, card: Card, hunk: Json) -> Json | None:
+        if not self._session.traits.diagnostic_data:
+            return None
+        data = {"proposalId": card.id, "hunkId": str(hunk["id"]), "verdictTitle": verdict_title(card)}
+        refused = refusal(card, desk.board.state_of(card.run_id))
+        return data if refused is None else {**data, "refused": refused}
+
+    def _hint(self, desk: Desk, hint: Hint) -> types.Diagnostic:
+        return types.Diagnostic(
+            range=self._line(desk, hint.path, hint.line),
+            severity=types.DiagnosticSeverity.Hint,
+            source=SOURCE_NAME,
+            message=hint.message,
+        )
 
     def _waiting(self, desk: Desk, path: str, row: Json, message: str) -> types.Diagnostic:
         """A run that waits for the person, shown where its goal stands, or else on the first line."""

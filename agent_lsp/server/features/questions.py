@@ -48,6 +48,8 @@ class Questions:
     async def _ask_run(self, desk: Desk, data: Json) -> None:
         run_id, question = str(data.get("runId")), str(data.get("question", ""))
         options = [str(option) for option in data.get("options") or ()]
+        if not options and self._session.traits.agent_messages:
+            return  # it asks for a sentence itself
         if not options:
             text = f"{question} (run {run_id}) Write a comment line `agent: your answer` and take its code action."
             self._session.show(types.MessageType.Info, text)

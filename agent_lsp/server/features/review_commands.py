@@ -14,6 +14,7 @@ from agent_lsp.link.peer import PeerError
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import CALL_S, START_S, Desk, tell
+from agent_lsp.server.features.drafts import Drafts
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.features.virtual_documents import VirtualDocuments
 from agent_lsp.server.progress import Bar, Progress, Token, Work, stop_call
@@ -35,15 +36,18 @@ class Asked:
     token: Token | None
 
 
-def review_commands(session: Session, progress: Progress, documents: VirtualDocuments) -> dict[str, Command]:
+def review_commands(
+    session: Session, progress: Progress, documents: VirtualDocuments, drafts: Drafts
+) -> dict[str, Command]:
     """The commands by name."""
     return {
         "agent.proposal": partial(_proposal, session),
         "agent.apply": partial(_apply, session, progress),
         "agent.discard": partial(_discard, session, progress),
+        "agent.edit": partial(_edit, session),
         "agent.revalidate": partial(_revalidate, session, progress),
         "agent.rollback": partial(_rollback, session, progress),
-        "agent.show": partial(_show, session, documents),
+        "agent.show": partial(_show, session, documents, drafts),
     }
 
 
@@ -77,6 +81,17 @@ async def _discard(session: Session, progress: Progress, args: Arguments) -> Map
         if outcome not in WORKING:  # else the run goes on, and its own events end the bar
             progress.end(bar, outcome)
     return answer
+
+
+async def _edit(session: Session, args: Arguments) -> Mapping[str, Any]:
+    desk, card = await _find(session, args.text("proposalId"))
+    call: Json = {"proposalId": card.id, "text": args.any_text("text")}
+    uri = args.text_or_none("uri")
+    if uri is None:
+        call["hunk"] = args.text("hunk")
+    else:
+        call["path"] = session.folders.locate(uri)[1]
+    return await desk.runtime.call("amend", call, timeout_s=CALL_S)
 
 
 async def _revalidate(session: Session, progress: Progress, args: Arguments) -> Mapping[str, Any]:
@@ -190,16 +205,32 @@ def _tell_late(
         session.show(kind, f"agent-lsp: {what}")
 
 
-async def _show(session: Session, documents: VirtualDocuments, args: Arguments) -> Mapping[str, Any]:
-    run_id = args.text_or_none("runId")
+async def _show(session: Session, documents: VirtualDocuments, drafts: Drafts, args: Arguments) -> Mapping[str, Any]:
+    run_id, edits = args.text_or_none("runId"), args.flag("edit", default=False)
     if run_id is not None:
-        return {"uri": await documents.show_plan(run_id)}
+        return {"uri": await (drafts.open_plan(run_id) if edits else documents.show_plan(run_id))}
     if args.flag("log", default=False):
         uri = args.text_or_none("uri")
         desk = session.folders.only_desk() if uri is None else session.folders.locate(uri)[0]
         return {"uri": await documents.show_log(desk)}
-    _, card = await _find(session, args.text("proposalId"))
+    desk, card = await _find(session, args.text("proposalId"))
+    if edits:
+        return {"uri": await drafts.open_file(desk, card, args.text("path"))}
+    if (at := args.text_or_none("at")) is not None:
+        return {"uri": _go_to(documents, desk, card, at)}
     return {"uri": await documents.show_proposal(card, args.text_or_none("path"))}
+
+
+def _go_to(documents: VirtualDocuments, desk: Desk, card: Card, hunk_id: str) -> str:
+    """Opens the file of a hunk there; a file that is not there yet is shown as it is proposed."""
+    for row, hunk in card.hunks():
+        if hunk.get("id") == hunk_id:
+            path, place = str(row.get("path")), card.places.get(hunk_id)
+            line = place.start if place is not None else int(hunk.get("startLine", 0))
+            here = types.Position(line=line, character=0)
+            name = path if row.get("kind") != "rename" else str(row.get("oldPath"))
+            return documents.show_file(desk.path(name), "The change is in", types.Range(start=here, end=here))
+    raise UnknownIdError(f"The proposal {card.id} has no hunk {hunk_id}.", hint="agent.proposal lists its hunks.")
 
 
 async def _meant(session: Session, args: Arguments) -> tuple[Desk, Card, Json]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from lsprotocol import types
 
 from agent_lsp.domain.errors import AgentLspError, OperatorError, UnknownIdError, UserError
+from agent_lsp.domain.plan_reading import read_plan
 from agent_lsp.domain.task import RunState
 from agent_lsp.link.peer import NeverSentError
 from agent_lsp.server.arguments import Arguments, bad
@@ -163,7 +164,14 @@ async def _approve(session: Session, args: Arguments) -> Mapping[str, Any]:
         if not steps:
             raise bad("`steps` must hold at least one step; reject the plan to stop it.")
         call["steps"] = [_step(row) for row in steps]
-    return await _call_run(session, run_id, "plan_approve", call)
+    elif (markdown := args.text_or_none("markdown")) is not None:
+        call["steps"] = [step.to_json() for step in read_plan(markdown)]
+    elif (edited := session.folders.desk_of_run(run_id).board.plans.get(run_id, {}).get("edited")) is not None:
+        call["steps"] = edited
+    answer = await _call_run(session, run_id, "plan_approve", call)
+    if args.flag("stepwise", default=False):
+        return await _call_run(session, run_id, "control", {"runId": run_id, "action": "step"})
+    return answer
 
 
 def _step(row: Mapping[str, Any]) -> Json:
@@ -197,8 +205,9 @@ async def _call_run(session: Session, run_id: str, name: str, call: Json) -> Map
 async def _status(session: Session, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text_or_none("runId")
     if run_id is not None:
-        return {"runs": [session.folders.desk_of_run(run_id).board.runs[run_id]]}
-    return {"runs": [row for desk in session.folders.desks for row in desk.board.runs.values()]}
+        board = session.folders.desk_of_run(run_id).board
+        return {"runs": [board.row_of(run_id)]}
+    return {"runs": [desk.board.row_of(run_id) for desk in session.folders.desks for run_id in desk.board.runs]}
 
 
 async def _say(session: Session, args: Arguments) -> Mapping[str, Any]:

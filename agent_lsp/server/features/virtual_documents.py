@@ -1,4 +1,4 @@
-"""Owns the documents that are not files: `agent-lsp:/proposal/<id>/<path>` and `agent-lsp:/plan/<runId>.md`.
+"""Owns the documents that are not files: `agent-lsp:/proposal/<id>/<path>`, `/proposed/<id>/<path>`, `/plan/<run>.md`.
 
 A client that knows `workspace/textDocumentContent` reads them from here; for others they are read-only files in a
 private temporary directory that goes with the server.
@@ -16,6 +16,7 @@ from lsprotocol import types
 from agent_lsp.domain.errors import AgentLspError, UnknownIdError
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.desk import Desk
+from agent_lsp.server.proposed_text import proposed_text
 from agent_lsp.server.protocol import EdgeServer, RequestError
 from agent_lsp.server.public import verdict_title
 from agent_lsp.server.session import Session
@@ -28,6 +29,8 @@ SCHEME: Final = "agent-lsp"
 WHOLE: Final = "all.diff"
 """The path of a proposal's whole diff."""
 
+_KEPT_CHECKPOINTS: Final = 20
+
 _LOG: Final = ".agent-lsp/copilot_console.log"
 _INVALID_PARAMS: Final = -32602
 
@@ -39,6 +42,7 @@ class VirtualDocuments:
         self._session = session
         self._folder: Path | None = None
         self._read: set[str] = set()
+        self._checkpoints: dict[str, str] = {}
         session.listeners.on_event(self._on_event)
 
     async def offer(self) -> None:
@@ -48,16 +52,25 @@ class VirtualDocuments:
                 self._session, types.WORKSPACE_TEXT_DOCUMENT_CONTENT, {"schemes": [SCHEME], "id": SCHEME}
             )
 
-    def content(self, uri: str) -> str:
+    async def content(self, uri: str) -> str:
         """The text behind one of our URIs. Raises UnknownIdError."""
         kind, _, rest = unquote(uri.partition(":")[2]).lstrip("/").partition("/")
         if kind == "plan":
-            return self.plan_text(rest.removesuffix(".md"))
+            text = self.plan_text(rest.removesuffix(".md"))
+            self._read.add(uri)
+            return text
         if kind == "proposal":
             proposal_id, _, path = rest.partition("/")
             _, card = self._session.folders.card_of(proposal_id)
             self._read.add(uri)
             return self.diff_text(card, None if path in ("", WHOLE) else path)
+        if kind == "checkpoint" and uri in self._checkpoints:
+            return self._checkpoints[uri]
+        if kind == "proposed":
+            proposal_id, _, path = rest.partition("/")
+            desk, card = self._session.folders.card_of(proposal_id)
+            self._read.add(uri)
+            return await proposed_text(self._session, desk, card, path)
         raise UnknownIdError(f"There is no document {uri}.")
 
     def plan_text(self, run_id: str) -> str:
@@ -90,12 +103,20 @@ class VirtualDocuments:
         """Opens a plan; the URI that was opened."""
         return await self._show(f"{SCHEME}:/plan/{run_id}.md", f"{run_id}.md", self.plan_text(run_id))
 
+    async def show_checkpoint(self, checkpoint_id: str, text: str) -> str:
+        """Opens what rolling a checkpoint back would do; the URI that was opened."""
+        uri = f"{SCHEME}:/checkpoint/{checkpoint_id}/{WHOLE}"
+        self._checkpoints[uri] = text
+        if len(self._checkpoints) > _KEPT_CHECKPOINTS:
+            del self._checkpoints[next(iter(self._checkpoints))]
+        return await self._show(uri, f"{checkpoint_id}.diff", text)
+
     async def show_log(self, desk: Desk) -> str:
         """Opens the console log of a folder; the URI that was opened. Raises UnknownIdError."""
         path = desk.root / _LOG
         if not await in_thread(path.exists):
             raise UnknownIdError(f"There is no log in {path.parent} yet.", hint="It begins with the first run.")
-        return self._show_file(path, "The log is")
+        return self.show_file(path, "The log is")
 
     def remove_files(self) -> None:
         """Takes the temporary directory away."""
@@ -108,21 +129,21 @@ class VirtualDocuments:
     async def _show(self, uri: str, name: str, text: str) -> str:
         session = self._session
         if not (session.traits.text_content and session.traits.show_document):
-            return self._show_file(await in_thread(lambda: self._write(name, text)), "agent-lsp wrote it to")
+            return self.show_file(await in_thread(lambda: self._write(name, text)), "agent-lsp wrote it to")
         session.client.in_background(self._open(uri, uri))
         return uri
 
-    def _show_file(self, path: Path, told: str) -> str:
-        """Opens a file; an editor that cannot is told where it is."""
+    def show_file(self, path: Path, told: str, place: types.Range | None = None) -> str:
+        """Opens a file, at a place; an editor that cannot is told where it is."""
         session, uri = self._session, uri_of(path)
         if session.traits.show_document:
-            session.client.in_background(self._open(uri, f"{told} {path}"))
+            session.client.in_background(self._open(uri, f"{told} {path}", place))
         else:
             session.show(types.MessageType.Info, f"{told} {path}")
         return uri
 
-    async def _open(self, uri: str, told: str) -> None:
-        params = types.ShowDocumentParams(uri=uri, take_focus=True)
+    async def _open(self, uri: str, told: str, place: types.Range | None = None) -> None:
+        params = types.ShowDocumentParams(uri=uri, take_focus=True, selection=place)
         try:
             answer: Any = await self._session.client.ask(types.WINDOW_SHOW_DOCUMENT, params)
         except (AgentLspError, TimeoutError) as error:
@@ -143,12 +164,16 @@ class VirtualDocuments:
         return path
 
     def _on_event(self, _desk: Desk, event: str, data: Json) -> None:
-        """Documents that were read from here are read again when their proposal changes."""
-        if event == "proposal" and self._session.traits.text_content:
-            prefix = f"{SCHEME}:/proposal/{data.get('proposalId')}/"
-            for uri in self._read:
-                if uri.startswith(prefix):
-                    self._session.client.in_background(self._refresh(uri))
+        """Documents that were read from here are read again when their proposal or their plan changes."""
+        if event not in ("proposal", "plan") or not self._session.traits.text_content:
+            return
+        if event == "plan":
+            prefixes: tuple[str, ...] = (f"{SCHEME}:/plan/{data.get('runId')}.md",)
+        else:
+            prefixes = tuple(f"{SCHEME}:/{kind}/{data.get('proposalId')}/" for kind in ("proposal", "proposed"))
+        for uri in self._read:
+            if uri.startswith(prefixes):
+                self._session.client.in_background(self._refresh(uri))
 
     async def _refresh(self, uri: str) -> None:
         params = types.TextDocumentContentRefreshParams(uri=uri)
@@ -163,9 +188,9 @@ def register(server: EdgeServer, session: Session) -> VirtualDocuments:
     documents = VirtualDocuments(session)
 
     @server.feature(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
-    def text_document_content(params: types.TextDocumentContentParams) -> types.TextDocumentContentResult:
+    async def text_document_content(params: types.TextDocumentContentParams) -> types.TextDocumentContentResult:
         try:
-            return types.TextDocumentContentResult(text=documents.content(params.uri))
+            return types.TextDocumentContentResult(text=await documents.content(params.uri))
         except UnknownIdError as error:
             raise RequestError(_INVALID_PARAMS, error.message) from None
 

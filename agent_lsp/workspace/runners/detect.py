@@ -14,8 +14,10 @@ from agent_lsp.workspace.runners.projects import Language, Project, find_project
 from agent_lsp.workspace.runners.pytest_config import pytest_configuration
 from agent_lsp.workspace.runners.pytest_runner import PytestRunner
 from agent_lsp.workspace.runners.several import Part, SeveralRunners
+from agent_lsp.workspace.runners.source_roots import source_roots
 from agent_lsp.workspace.runners.unittest_runner import UnittestRunner
 from agent_lsp.workspace.runners.vitest_runner import VitestRunner
+from agent_lsp.workspace.runners.warm import WarmRuns
 
 PythonRunner = PytestRunner | UnittestRunner
 Runner = PythonRunner | CommandRunner | NodeRunner | VitestRunner
@@ -27,13 +29,14 @@ _READ_AT_MOST = 100
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
     """The settings under `tests`. `runner` is `auto`, `pytest`, `unittest`, `node`, `vitest` or `command`; `args` go to
-    the runner, `timeout_s` bounds each run."""
+    the runner, `timeout_s` bounds each run. `root` is where the person has the workspace, if that is known."""
 
     runner: str = "auto"
     interpreter: str | None = None
     command: str | None = None
     args: tuple[str, ...] = ()
     timeout_s: float = 600.0
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class WorkspaceRunnerFinder:
     Python, rather than under another one that has it.
     """
 
-    def __init__(self, options: RunnerOptions) -> None:
-        self._options = options
+    def __init__(self, options: RunnerOptions, warm: WarmRuns | None = None) -> None:
+        self._options, self._warm = options, warm
 
     async def find(self, candidate: Candidate) -> SuiteRunner:
         """Raises RunnerUnavailableError with what was looked for, ConfigError for a setting that cannot be used."""
@@ -136,7 +139,7 @@ class WorkspaceRunnerFinder:
 
     async def _python(self, project: Project, candidate: Candidate, view: Candidate) -> PythonRunner:
         options = self._options
-        found = await self._interpreter(project.folder, candidate, view)
+        found = await _sources_first(await self._interpreter(project.folder, candidate, view), view)
         if options.runner == "unittest":
             return self._unittest(found)
         own = found.with_pytest is not None and found.with_pytest == found.usable
@@ -144,18 +147,18 @@ class WorkspaceRunnerFinder:
             return self._unittest(found)
         if found.with_pytest is not None:
             without = tuple(f"--ignore={folder}" for folder in project.without)
-            return PytestRunner(found.with_pytest, (*options.args, *without), options.timeout_s)
+            return PytestRunner(found.with_pytest, (*options.args, *without), options.timeout_s, self._warm)
         raise RunnerUnavailableError(f"no Python with pytest was found: {found.explain()}", hint=found.hint())
 
     async def _interpreter(self, folder: str, candidate: Candidate, view: Candidate) -> Found:
         """The project's own Python; for a project in a folder without an environment, that of the workspace."""
-        setting = self._options.interpreter
+        setting, root = self._options.interpreter, self._options.root
         if folder == ".":
-            return await find_interpreter(candidate, setting)
-        own = await find_interpreter(view) if setting is None else None
-        if own is not None and own.usable is not None and own.usable.inside:
+            return await find_interpreter(candidate, setting, root)
+        own = await find_interpreter(view, None, root and f"{root}/{folder}") if setting is None else None
+        if own is not None and own.usable is not None and own.usable.of_project:
             return own
-        found = await find_interpreter(candidate, setting)
+        found = await find_interpreter(candidate, setting, root)
         return replace(
             found, with_pytest=_seen_from(folder, found.with_pytest), usable=_seen_from(folder, found.usable)
         )
@@ -165,6 +168,17 @@ class WorkspaceRunnerFinder:
         if interpreter is None:
             raise RunnerUnavailableError(f"no usable Python was found: {found.explain()}", hint=found.hint())
         return UnittestRunner(interpreter, self._options.args, self._options.timeout_s)
+
+
+async def _sources_first(found: Found, view: Candidate) -> Found:
+    """The same Pythons, each with the folders of sources before what is installed where that is needed."""
+    rows = dict.fromkeys(row for row in (found.with_pytest, found.usable) if row is not None)
+    chosen = {row: replace(row, first=await source_roots(view, row.program(view))) for row in rows}
+    return replace(
+        found,
+        with_pytest=found.with_pytest and chosen[found.with_pytest],
+        usable=found.usable and chosen[found.usable],
+    )
 
 
 def _seen_from(folder: str, found: Interpreter | None) -> Interpreter | None:

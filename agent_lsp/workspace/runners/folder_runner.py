@@ -49,10 +49,15 @@ class FolderView:
 
     async def run(self, command: Command) -> CommandResult:
         """See Candidate."""
-        program = command.argv[0]
-        program = posixpath.normpath(program) if program.startswith("/") else program
-        cwd = _out(self._folder, command.cwd)
-        return await self._candidate.run(replace(command, argv=(program, *command.argv[1:]), cwd=cwd))
+        ahead = command.prepared
+        return await self._candidate.run(
+            replace(
+                command,
+                argv=_plain(command.argv),
+                cwd=_out(self._folder, command.cwd),
+                prepared=replace(ahead, argv=_plain(ahead.argv)) if ahead is not None else None,
+            )
+        )
 
     async def harvest(self) -> tuple[FileEdit, ...]:
         """Of the whole candidate."""
@@ -61,6 +66,11 @@ class FolderView:
     async def close(self) -> None:
         """Closes the whole candidate."""
         await self._candidate.close()
+
+
+def _plain(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The program by its path without detours."""
+    return (posixpath.normpath(argv[0]), *argv[1:]) if argv[0].startswith("/") else argv
 
 
 class FolderRunner:
@@ -94,6 +104,7 @@ class FolderRunner:
             watch=into(request.watch),
             first=into(request.first),
             changed=into(request.changed),
+            shard=replace(shard, files=into(shard.files)) if (shard := request.shard) is not None else None,
         )
         return _told_outside(folder, await self.inner.run(self.view(candidate), asked, heard))
 

@@ -5,20 +5,22 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_lsp.domain import lines
 from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ids import CaseId
-from agent_lsp.domain.ports import Candidate, Command, SuiteRequest
+from agent_lsp.domain.ports import Candidate, Command, CommandResult, Prepared, SuiteRequest
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.interpreter import Interpreter
-from agent_lsp.workspace.runners.read_report import read_records, suite_report
+from agent_lsp.workspace.runners.read_report import Records, read_records, suite_report
 
 _SOURCES = Path(__file__).parent / "inject"
-_FILES = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_report.py", "agent_lsp_unittest.py")
+_SHARED = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_bytecode.py")
+_FILES = (*_SHARED, "agent_lsp_report.py", "agent_lsp_unittest.py")
+_AHEAD = (*_SHARED, "agent_lsp_prepared.py", "agent_lsp_quiet.py")
 _POLL_S = 0.1
 
 OnCase = Callable[[CaseId, int], None]
@@ -34,6 +36,25 @@ class Launch:
     runner: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One run with all that was told of it."""
+
+    report: SuiteReport
+    records: Records
+    result: CommandResult
+
+
+def bytecode_of(candidate: Candidate) -> Path:
+    """Where a candidate's runs look for compiled code that is laid out before them."""
+    return Path(candidate.scratch) / "bytecode"
+
+
+def kept_bytecode_of(candidate: Candidate) -> Path:
+    """Where a run of an unchanged tree leaves the compiled code that it made."""
+    return Path(candidate.scratch) / "bytecode.new"
+
+
 async def existing(candidate: Candidate, tests: Sequence[str]) -> list[str]:
     """The files and folders of the asked ids that are there, each once."""
     paths = dict.fromkeys(test.partition("::")[0] or "." for test in tests)
@@ -44,6 +65,19 @@ async def existing(candidate: Candidate, tests: Sequence[str]) -> list[str]:
 
 async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_case: OnCase | None) -> SuiteReport:
     """Runs it and reads its report. Raises RunnerUnavailableError if the process never came to its first record."""
+    return (await run_injected(candidate, what, request, on_case)).report
+
+
+async def run_injected(
+    candidate: Candidate,
+    what: Launch,
+    request: SuiteRequest,
+    on_case: OnCase | None = None,
+    *,
+    tells_modules: bool = False,
+    prepared: Prepared | None = None,
+) -> Ran:
+    """See launch; `tells_modules` has the modules told that were loaded, and `prepared` may be forked from."""
     folder = Path(tempfile.mkdtemp(prefix="tests-", dir=candidate.scratch))
     report = folder / "report.jsonl"
     digests = _lay_out(folder)
@@ -56,13 +90,23 @@ async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_c
         "fail_fast": request.fail_fast,
         "first": list(request.first),
         "test_limit_s": request.test_limit_s or _test_limit_s(request.timeout_s),
+        "modules": tells_modules,
+        "enough_s": request.enough_s or 0.0,
+        "bytecode": str(laid) if (laid := bytecode_of(candidate)).exists() else "",
+        "keep_bytecode": str(kept_bytecode_of(candidate)) if request.recall else "",
+        "shard": {"files": request.shard.files, "rest": request.shard.rest} if request.shard else None,
     }
     (folder / "config.json").write_text(json.dumps(config))
     arguments = [argument.replace("{folder}", str(folder)) for argument in what.arguments]
     command = Command(
         argv=(what.interpreter.program(candidate), str(folder / _FILES[0]), str(folder / "config.json"), *arguments),
-        env={"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"), **_plugins(what.interpreter)},
+        env={
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+            **_plugins(what.interpreter),
+            **what.interpreter.path_env(candidate),
+        },
         timeout_s=request.timeout_s,
+        prepared=prepared,
     )
     watcher = asyncio.create_task(_follow(report, on_case)) if on_case else None
     try:
@@ -79,9 +123,9 @@ async def launch(candidate: Candidate, what: Launch, request: SuiteRequest, on_c
             f"{what.interpreter.shown} could not run the tests: {_last_line(result.output)}",
             hint=f"Try `{what.interpreter.shown} -m {what.framework}` in the workspace, or set tests.interpreter.",
         )
-    if digests != {name: _digest(folder / name) for name in digests}:
+    if not unchanged(folder, digests):
         records.marker = None
-    return suite_report(what.runner, records, result, fail_fast=request.fail_fast)
+    return Ran(suite_report(what.runner, records, result, fail_fast=request.fail_fast), records, result)
 
 
 def _test_limit_s(timeout_s: float) -> float:
@@ -94,12 +138,30 @@ def _plugins(interpreter: Interpreter) -> dict[str, str]:
     return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if interpreter.borrowed else {}
 
 
-def _lay_out(folder: Path) -> dict[str, str]:
+def lay_out_ahead(folder: Path) -> dict[str, str]:
+    """The same for a process that is prepared."""
+    return _lay_out(folder, _AHEAD)
+
+
+def sources_digest() -> str:
+    """Names what is laid out: it may be replaced by another version while this process runs."""
+    digest = hashlib.sha256()
+    for name in sorted({*_FILES, *_AHEAD}):
+        digest.update((_SOURCES / name).read_bytes())
+    return digest.hexdigest()
+
+
+def unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether what was laid out is still what it was."""
+    return digests == {name: _digest(folder / name) for name in digests}
+
+
+def _lay_out(folder: Path, files: Sequence[str] = _FILES) -> dict[str, str]:
     """Copies what runs beside the tests; gives the hash of each file, to see afterwards that none was changed."""
-    for name in _FILES:
+    for name in files:
         (folder / name).write_bytes((_SOURCES / name).read_bytes())
     (folder / "agent_lsp_lines.py").write_bytes(Path(lines.__file__).read_bytes())
-    return {name: _digest(folder / name) for name in (*_FILES, "agent_lsp_lines.py")}
+    return {name: _digest(folder / name) for name in (*files, "agent_lsp_lines.py")}
 
 
 def _digest(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent_lsp.domain.errors import CandidateError, ConfigError
 from agent_lsp.domain.ports import Candidate, Command
-from agent_lsp.workspace.runners.environments import environments
+from agent_lsp.workspace.runners.environments import OF_HATCH, environments
 
 _MARK = "agent-lsp-interpreter:"
 _QUESTION = f"""
@@ -36,6 +36,7 @@ class Interpreter:
     """A Python that answered. `shown` is its path as a person knows it; `inside` one below the candidate's root.
 
     `pytest` is its version, empty when it is not installed; `passed_over` says why earlier finds were not taken.
+    `first` are folders below the root that come first on its path.
     """
 
     shown: str
@@ -44,6 +45,7 @@ class Interpreter:
     python: str = ""
     pytest: str = ""
     passed_over: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
 
     def program(self, candidate: Candidate) -> str:
         """What to start in this candidate."""
@@ -54,11 +56,24 @@ class Interpreter:
         """Whether this is agent-lsp's own Python: what is installed there is not the workspace's."""
         return self.origin == _OURS
 
+    @property
+    def of_project(self) -> bool:
+        """Whether it was made for the project: it lies in its folder, or hatch keeps it for this folder."""
+        return self.inside or self.origin.endswith(OF_HATCH)
+
     def describe(self) -> str:
         """Which Python, from where, with what, and what was passed over on the way."""
         has = f"pytest {self.pytest}" if self.pytest else "no pytest"
         text = f"Python {self.python}, {has}, {self.shown} ({self.origin})"
-        return "; ".join([text, *self.passed_over])
+        before = [f"{', '.join(self.first)} first on its path"] if self.first else []
+        return "; ".join([text, *before, *self.passed_over])
+
+    def path_env(self, candidate: Candidate) -> dict[str, str]:
+        """The variable that puts `first` on the path, of the processes too that the tests start."""
+        if not self.first:
+            return {}
+        kept = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+        return {"PYTHONPATH": os.pathsep.join([*(f"{candidate.root}/{folder}" for folder in self.first), *kept])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +95,15 @@ class Found:
         return f"Run `{shlex.quote(self.usable.shown)} -m pip install pytest`, or set tests.interpreter."
 
 
-async def find_interpreter(candidate: Candidate, setting: str | None = None) -> Found:
+async def find_interpreter(candidate: Candidate, setting: str | None = None, root: str = "") -> Found:
     """Asks each likely Python in turn, inside the candidate, until one has pytest.
 
-    A Python that the settings name is the only one asked. Raises ConfigError if that one does not answer.
+    A Python that the settings name is the only one asked. `root` is where the person has the workspace, if the
+    candidate shows it at another path. Raises ConfigError if that one does not answer.
     """
     notes: list[str] = []
     usable: Interpreter | None = None
-    for place in await _places(candidate, setting):
+    for place in await _places(candidate, setting, root):
         answer = await _ask(candidate, place)
         if isinstance(answer, str):
             if setting:
@@ -110,7 +126,7 @@ def _with_notes(found: Interpreter, notes: list[str]) -> Interpreter:
     return Interpreter(found.shown, found.origin, found.inside, found.python, found.pytest, tuple(notes))
 
 
-async def _places(candidate: Candidate, setting: str | None) -> list[Interpreter]:
+async def _places(candidate: Candidate, setting: str | None, root: str) -> list[Interpreter]:
     if setting:
         path = str(Path(setting).expanduser())
         inside = "/" in path and not path.startswith("/")
@@ -119,7 +135,7 @@ async def _places(candidate: Candidate, setting: str | None) -> list[Interpreter
         await _environment(candidate, name, f"the workspace's {name}")
         for name in dict.fromkeys([".venv", "venv", *await _hints(candidate)])
     ]
-    places += [Interpreter(*row) for row in await environments(candidate, os.environ)]
+    places += [Interpreter(*row) for row in await environments(candidate, os.environ, root)]
     if active := os.environ.get("VIRTUAL_ENV"):
         places.append(Interpreter(f"{active}/bin/python", "VIRTUAL_ENV"))
     places += [Interpreter("python3", "PATH"), Interpreter("python", "PATH")]

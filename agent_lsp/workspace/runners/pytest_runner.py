@@ -7,6 +7,7 @@ from agent_lsp.domain.ports import Candidate, SuiteRequest
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.injected import Launch, OnCase, existing, launch
 from agent_lsp.workspace.runners.interpreter import Interpreter
+from agent_lsp.workspace.runners.warm import WarmRuns
 
 
 class PytestRunner:
@@ -16,8 +17,16 @@ class PytestRunner:
     coverage, reports and caches written into the workspace (see inject/agent_lsp_report.py).
     """
 
-    def __init__(self, interpreter: Interpreter, arguments: tuple[str, ...] = (), timeout_s: float = inf) -> None:
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        arguments: tuple[str, ...] = (),
+        timeout_s: float = inf,
+        warm: WarmRuns | None = None,
+    ) -> None:
+        """Without `warm` every run is cold."""
         self._interpreter, self._arguments, self._timeout_s = interpreter, arguments, timeout_s
+        self._warm = warm
 
     @property
     def name(self) -> str:
@@ -43,6 +52,12 @@ class PytestRunner:
         if request.tests and not paths:
             missing = ", ".join(request.tests)
             return SuiteReport(self.name, trouble=f"not found: {missing}", not_found=request.tests)
+        if request.shard is not None and paths:
+            paths = [path for path in paths if request.shard.may_hold(path, is_file=path.endswith(".py"))]
+            if not paths:
+                return SuiteReport(self.name, not_found=request.tests)
         arguments = (*self._arguments, "-p", "agent_lsp_report", "-o", "cache_dir={folder}/cache", *paths)
         request = replace(request, timeout_s=min(request.timeout_s, self._timeout_s))
-        return await launch(candidate, Launch("pytest", self._interpreter, arguments, self.name), request, on_case)
+        what = Launch("pytest", self._interpreter, arguments, self.name)
+        run = self._warm.run if self._warm is not None and request.warm else launch
+        return await run(candidate, what, request, on_case)

@@ -77,6 +77,7 @@ class Records:
     loaded: list[LoadedFile] = field(default_factory=list)
     touched: frozenset[str] = frozenset()
     current: CaseId = ""
+    modules: tuple[str, ...] = ()
     started: bool = False
     marker: Mapping[str, Any] | None = None
     trace: Trace = field(default_factory=Trace)
@@ -93,6 +94,9 @@ class Records:
     def _take_collected(self, record: Mapping[str, Any]) -> None:
         self.collected += len(record["ids"])
         self.not_found += record["not_found"]
+
+    def _take_modules(self, record: Mapping[str, Any]) -> None:
+        self.modules = tuple(record["names"])
 
     def _take_uncollected(self, record: Mapping[str, Any]) -> None:
         if record["outcome"] == "failed":
@@ -173,6 +177,8 @@ def suite_report(runner: str, records: Records, result: CommandResult, *, fail_f
         output=result.output,
         not_found=tuple(records.not_found),
         tampered=bool(records.marker and records.marker.get("replaced")),
+        cut_short=bool(records.marker and records.marker.get("cut_short")) and not trouble,
+        peak_bytes=int(records.marker.get("peak_bytes", 0)) if records.marker else 0,
     )
 
 
@@ -192,7 +198,7 @@ def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
     told = (marker["collected"], marker["ended"])
     if told != (records.collected, records.ended):
         return f"the report was changed: it holds {records.ended} results and its end marker says {told[1]}"
-    if records.ended < records.collected and not fail_fast:
+    if records.ended < records.collected and not fail_fast and not marker.get("cut_short"):
         why = marker["stopped"] or f"exit status {marker['exit_status']}"
         return f"only {records.ended} of {records.collected} tests ran ({why})"
     return ""

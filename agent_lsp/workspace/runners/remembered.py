@@ -13,6 +13,7 @@ from agent_lsp.domain.ports import Candidate, RunnerFinder, SuiteRequest, SuiteR
 from agent_lsp.domain.suite_ports import Baselines, SuiteMemory
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.fingerprint import Fingerprints
+from agent_lsp.workspace.runners.bytecode import BytecodePacks
 from agent_lsp.workspace.runners.folder_runner import FolderRunner, FolderView
 from agent_lsp.workspace.runners.injected import OnCase
 from agent_lsp.workspace.runners.pytest_runner import PytestRunner
@@ -34,6 +35,7 @@ class Remembering:
     memory: SuiteMemory
     fingerprints: Fingerprints
     learns: bool = True
+    bytecode: BytecodePacks | None = None
 
 
 class RememberingFinder:
@@ -63,6 +65,7 @@ class RememberingRunner:
         inner = runner.inner if isinstance(runner, FolderRunner) else runner
         self._python = inner if isinstance(inner, PytestRunner | UnittestRunner) else None
         self._kept: dict[tuple[str, tuple[str, ...]], SuiteReport] = {}
+        self._base: BaselineKey | None = None
 
     @property
     def name(self) -> str:
@@ -80,6 +83,27 @@ class RememberingRunner:
             return None
         return posixpath.normpath(self._python.interpreter.program(self._view(candidate)))
 
+    @property
+    def splits(self) -> bool:
+        """Whether it can run a part of the tests."""
+        return isinstance(self._python, PytestRunner)
+
+    @property
+    def environment(self) -> str | None:
+        """See RecallingRunner."""
+        return None if self._base is None else self._base.environment
+
+    async def learn(self, request: SuiteRequest, report: SuiteReport) -> None:
+        """See RecallingRunner."""
+        if self._world.learns:
+            await self._world.memory.learn(request, report)
+
+    async def recalled(self, candidate: Candidate, request: SuiteRequest) -> SuiteReport | None:
+        """See RecallingRunner."""
+        key = await self._key(candidate)
+        self._base = key or self._base
+        return None if key is None else await self._recalled(key, request)
+
     async def run(self, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None = None) -> SuiteReport:
         """See SuiteRunner."""
         key = await self._key(candidate) if request.recall else None
@@ -89,21 +113,35 @@ class RememberingRunner:
         if short is not None and short in self._kept:
             return self._kept[short]
         watch = _Stopwatch(on_case)
+        self._base = key or self._base
+        packs = self._world.bytecode
+        if packs is not None and self._base is not None:
+            await packs.lend(self._base, candidate)
         try:
             report = await self._runner.run(candidate, request, watch.heard)
         except asyncio.CancelledError:
             self._world.memory.glimpse(watch.durations_s)
             raise
-        if key is not None and report.finished and report.cases:
-            ignored = await self._ignored(candidate.tree, report)
-            await self._world.baselines.keep(key, Baseline(report, request.tests, ignored))
+        if key is not None or request.keep:
+            await self._keep(key or await self._key(candidate), candidate, request, report)
         elif short is not None and report.finished:
             self._kept[short] = report
             while len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
-        if self._world.learns:
+        if self._world.learns and request.shard is None:
             await self._world.memory.learn(request, report)
         return report
+
+    async def _keep(
+        self, key: BaselineKey | None, candidate: Candidate, request: SuiteRequest, report: SuiteReport
+    ) -> None:
+        """A finished run of a candidate's tree, for when the tree is a base; its compiled code only if it is one."""
+        if key is None or not report.finished or not report.cases or report.cut_short or request.fail_fast:
+            return
+        ignored = await self._ignored(candidate.tree, report)
+        await self._world.baselines.keep(key, Baseline(report, request.tests, ignored))
+        if self._world.bytecode is not None and request.recall:
+            await self._world.bytecode.take(key, candidate)
 
     def _view(self, candidate: Candidate) -> Candidate:
         return candidate if self._folder == "." else FolderView(candidate, self._folder)

@@ -1,13 +1,14 @@
 """Owns asking the runners of several projects in a workspace: those that a change can affect, merged honestly."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_lsp.domain.comparison import within
 from agent_lsp.domain.errors import AgentLspError, RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, SuiteRequest, SuiteRunner
+from agent_lsp.domain.sharding import one_report
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.affected import affected, owners
 from agent_lsp.workspace.runners.injected import OnCase
@@ -95,38 +96,9 @@ class SeveralRunners:
 
 
 def merged(reports: Sequence[SuiteReport]) -> SuiteReport:
-    """Several runs as one: it is whole only if each of them is."""
-    rows = [report.trouble for report in reports if report.trouble and not report.finished]
-    return SuiteReport(
-        runner=" and ".join(report.runner for report in reports),
-        cases={name: case for report in reports for name, case in report.cases.items()},
-        collected=sum(report.collected for report in reports),
-        collection_errors={place: text for report in reports for place, text in report.collection_errors.items()},
-        finished=all(report.finished for report in reports),
-        timed_out=any(report.timed_out for report in reports),
-        trouble="; ".join(rows),
-        exit_status=next((report.exit_status for report in reports if report.exit_status != 0), 0),
-        duration_s=sum(report.duration_s for report in reports),
-        executed=_lines([report.executed for report in reports]),
-        executed_failing=_lines([report.executed_failing for report in reports]),
-        executable={path: rows for report in reports for path, rows in report.executable.items()},
-        loaded=tuple(file for report in reports for file in report.loaded),
-        touched=frozenset().union(*(report.touched for report in reports)),
-        output="\n".join(report.output for report in reports if report.output),
-        not_found=tuple(name for report in reports for name in report.not_found),
-        unmeasured=frozenset().union(*(report.unmeasured for report in reports)),
-        blind="; ".join(dict.fromkeys(report.blind for report in reports if report.blind)),
-    )
-
-
-def _lines(tables: Sequence[Mapping[str, Mapping[int, frozenset[str]]]]) -> dict[str, dict[int, frozenset[str]]]:
-    found: dict[str, dict[int, frozenset[str]]] = {}
-    for table in tables:
-        for path, rows in table.items():
-            lines = found.setdefault(path, {})
-            for line, ids in rows.items():
-                lines[line] = lines.get(line, frozenset()) | ids
-    return found
+    """The runs of several projects as one."""
+    runner = " and ".join(report.runner for report in reports)
+    return one_report(reports, runner, sum(report.duration_s for report in reports))
 
 
 async def _run(part: Part, candidate: Candidate, request: SuiteRequest, on_case: OnCase | None) -> SuiteReport:

@@ -86,6 +86,21 @@ async def test_unittest_runs_the_chosen_tests_alone(run_unittest: Run) -> None:
     assert report.not_found == ("tests/no.py",)
 
 
+async def test_a_unittest_test_that_hangs_is_stopped_alone(run_unittest: Run) -> None:
+    hangs = """
+        import threading, unittest
+        class TestIt(unittest.TestCase):
+            def test_a_hangs(self):
+                threading.Event().wait()
+            def test_b_goes_on(self):
+                pass
+    """
+    report = await run_unittest({"tests/test_it.py": hangs}, test_limit_s=1.0, timeout_s=60.0)
+    assert report.finished, report.trouble
+    assert [case.outcome for case in report.cases.values()] == [Outcome.ERROR, Outcome.PASSED]
+    assert "did not end within 1 s" in report.cases["tests/test_it.py::TestIt::test_a_hangs"].message
+
+
 async def test_a_command_is_known_by_its_junit_xml(candidate_of: MakeCandidate) -> None:
     runner = CommandRunner("python3 write.py {junit}")
     report = await runner.run(candidate_of({"write.py": JUNIT}), SuiteRequest())

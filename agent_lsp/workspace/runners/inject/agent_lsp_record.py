@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import threading
+import time
 import types
 from typing import Any
 
@@ -24,6 +25,9 @@ from agent_lsp_lines import HIT, instrument  # type: ignore[import-not-found]
 
 TEXT_LIMIT = 6000
 """Characters of one failure's text that are kept: its head and, mostly, its tail."""
+
+SITES = ("site-packages", "dist-packages")
+"""Names of the folders that distributions are installed in."""
 
 _ENDS = re.compile(r"::|\[|/")
 """Where a part of a test id ends: its folders, file, classes and function can be asked for."""
@@ -55,7 +59,7 @@ class Report:
 class Recorder:
     """What the plugins tell: tests as they begin and end, with the watched statements that each ran."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], opened: Touched | None = None) -> None:
         self.root: str = os.path.realpath(config["root"])
         self.tests: list[str] = config["tests"]
         self._asked: dict[str, list[str]] = {}
@@ -64,8 +68,16 @@ class Recorder:
         self.fail_fast: bool = config["fail_fast"]
         self.first: list[str] = config.get("first", [])
         self.test_limit_s: float = config.get("test_limit_s", 0.0)
+        self.enough_s: float = config.get("enough_s", 0.0)
+        self.cut_short = False
+        self._tests_since_s = 0.0
+        shard = config.get("shard")
+        self.sharded = bool(shard)
+        self._shard_files = frozenset(shard["files"] if shard else ())
+        self._shard_rest = bool(shard and shard["rest"])
         self.report = Report(config["report"])
-        self.touched = Touched(self.root)
+        self.touched = opened or Touched(self.root)
+        self._tells_modules: bool = config.get("modules", False)
         self.tracer = Tracer(self.root, config["watch"], self.report)
         self.collected = 0
         self.ended = 0
@@ -92,15 +104,29 @@ class Recorder:
                 found += self._asked.get(case_id[:end], ())
         return found
 
+    def belongs(self, path: str) -> bool:
+        """Whether the tests of a file are for this process; all are where the run is not split."""
+        return not self.sharded or (path in self._shard_files) != self._shard_rest
+
     def collect(self, ids: list[str]) -> None:
         """Tells the tests that will run, and what was asked for and is not among them."""
         self.collected += len(ids)
         found = {want for case_id in ids for want in self.wanted(case_id)}
         self.report.write("collected", ids=ids, not_found=[want for want in self.tests if want not in found])
+        if self._tells_modules:
+            self.report.write("modules", names=installed_modules(self.root))
 
     def begin(self, case_id: str) -> None:
         """A test starts; what ran until now belongs to none."""
+        self._tests_since_s = self._tests_since_s or time.monotonic()
         self.report.write("begin", id=case_id, hits=self.tracer.take())
+
+    def enough(self) -> bool:
+        """Whether the time is over in which tests were to begin; asked after each test."""
+        self.cut_short = self.cut_short or bool(
+            self.enough_s and self.ended < self.collected and time.monotonic() - self._tests_since_s > self.enough_s
+        )
+        return self.cut_short
 
     def end(self, case_id: str, outcome: str, **fields: Any) -> None:
         """A test ended, with all of its phases."""
@@ -113,8 +139,15 @@ class Recorder:
         self.report.write("touched", paths=sorted(self.touched.paths()))
         dependents = {path: self.dependents(path) for path in self.tracer.loaded_by}
         self.report.write("dependents", files=dependents, hits=self.tracer.take())
-        counts = {"collected": self.collected, "ended": self.ended}
-        self.report.write("finish", exit_status=exit_status, stopped=self.stopped, replaced=replaced, **counts)
+        counts = {"collected": self.collected, "ended": self.ended, "peak_bytes": peak_bytes()}
+        self.report.write(
+            "finish",
+            exit_status=exit_status,
+            stopped=self.stopped,
+            replaced=replaced,
+            cut_short=self.cut_short,
+            **counts,
+        )
 
     def dependents(self, path: str) -> list[str]:
         """Files under the root that import a watched file, directly or not, by their loaded modules' text."""
@@ -145,12 +178,47 @@ class Recorder:
         return any(re.search(_IMPORTS % re.escape(word), text, re.MULTILINE) for word in words if word in text)
 
 
+def peak_bytes() -> int:
+    """The most memory that this process, or the largest of those that it waited for, has used; 0 where unknown."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return int(most) * (1 if sys.platform == "darwin" else 1024)
+
+
 def answers(case_id: str, want: str) -> bool:
     """Whether a test id is what was asked for, or lies in it: a folder, file, class or parametrized function."""
     want = want.rstrip("/")
     if case_id == want or want in ("", "."):
         return True
     return case_id.startswith((want + "::", want + "[", want + "/"))
+
+
+def is_installed(file: str, root: str) -> bool:
+    """Whether a file belongs to the standard library or to an installed distribution, be it below the root."""
+    if file.startswith(os.path.dirname(os.__file__) + os.sep):
+        return True
+    real = os.path.realpath(file)
+    below = real[len(root) :] if real.startswith(root + os.sep) else real
+    return any(f"{os.sep}{site}{os.sep}" in below for site in SITES)
+
+
+def installed_modules(root: str) -> list[str]:
+    """Modules of the standard library and of installed distributions in the order in which they were loaded.
+
+    Only those that anybody could load: not what a loader of somebody's own has made or rewritten.
+    """
+    plain = (importlib.machinery.SourceFileLoader, importlib.machinery.ExtensionFileLoader)
+    found = []
+    for name, module in list(sys.modules.items()):
+        spec: Any = vars(module).get("__spec__") if type(module) is types.ModuleType else None
+        if type(getattr(spec, "loader", None)) not in plain or spec.name != name or not isinstance(spec.origin, str):
+            continue
+        if is_installed(spec.origin, root):
+            found.append(name)
+    return found
 
 
 def shorten(text: str) -> str:
@@ -166,9 +234,13 @@ class Touched:
     def __init__(self, root: str) -> None:
         self._root, self._prefix = root, root + os.sep
         self._seen: set[str] = set()
+        self._listening = False
 
     def listen(self) -> None:
-        """Audit hooks cannot be removed, so this one is quick and never raises."""
+        """Audit hooks cannot be removed, so this one is quick and never raises. A second call does nothing."""
+        if self._listening:
+            return
+        self._listening = True
         seen, add = self._seen, self._seen.add
 
         def hook(event: str, args: tuple[Any, ...]) -> None:

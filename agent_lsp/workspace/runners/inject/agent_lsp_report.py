@@ -57,6 +57,9 @@ _RELIED_ON: tuple[tuple[str, str, str], ...] = (
 _KEPT: list[tuple[str, Any, str, Any, Any]] = []
 """What stood where when the session began: words for it, its owner, its name there, the function, its code."""
 
+_SHARED = ("__init__.py", "conftest.py")
+"""Files that others depend on, whoever has their tests."""
+
 _SHORTEST_LIMIT_S = 10.0
 _AGAIN_S = 5.0
 """A test that goes on after it was stopped is stopped again after this time."""
@@ -128,11 +131,33 @@ def case_id(item: Any) -> str:
     return path + mark + rest if path else str(item.nodeid)
 
 
+def _left_out(path: Any) -> Any:
+    """A file whose tests another part of the run has is not even imported, where it makes nothing else."""
+    name = str(path)
+    if not RECORDER.sharded or not name.endswith(".py") or name.endswith(_SHARED):
+        return None
+    place = RECORDER.relative(name)
+    return True if place and not RECORDER.belongs(place) else None
+
+
+if int(pytest.__version__.partition(".")[0]) >= 7:
+
+    def pytest_ignore_collect(collection_path: Any) -> Any:
+        return _left_out(collection_path)
+
+else:
+
+    def pytest_ignore_collect(path: Any) -> Any:  # type: ignore[misc]
+        return _left_out(path)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     if RECORDER.tests:
         items[:] = [item for item in items if RECORDER.wanted(case_id(item))]
-    elif RECORDER.first:
+    if RECORDER.sharded:
+        items[:] = [item for item in items if RECORDER.belongs(case_id(item).partition("::")[0])]
+    if RECORDER.first and not RECORDER.tests:
         items.sort(key=lambda item: case_id(item).partition("::")[0] not in RECORDER.first)
 
 
@@ -178,6 +203,8 @@ def pytest_runtest_protocol(item: Any) -> Any:
         seconds=sum(getattr(report, "duration", 0.0) for report in phases),
         phases={report.when: report.outcome for report in phases},
     )
+    if RECORDER.enough():
+        item.session.shouldstop = "the time for these tests is over"
 
 
 def _arm() -> bool:

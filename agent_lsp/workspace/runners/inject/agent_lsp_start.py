@@ -5,7 +5,7 @@ see nothing of it. Only this file writes the report's end marker, after the test
 """
 
 # Strings for paths: pathlib is not to be loaded into the process of the tests before they load it.
-# ruff: noqa: PTH109, PTH118, PTH123
+# ruff: noqa: PTH109, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ import sys
 from typing import Any
 
 
-def main() -> None:
-    """Ends with the test framework's own exit status."""
+def main(opened: Any = None) -> None:
+    """Ends with the test framework's own exit status.
+
+    `opened` comes from a process that was prepared: the files that it opened before, as the recorder wants them.
+    """
     with open(sys.argv[1], encoding="utf-8") as stream:
         config = json.load(stream)
+    import agent_lsp_bytecode  # type: ignore[import-not-found]
     from agent_lsp_record import Recorder  # type: ignore[import-not-found]
 
+    if opened is None and config.get("bytecode"):
+        agent_lsp_bytecode.lay_out(os.path.realpath(config["root"]), config["bytecode"])
+    keep_bytecode = agent_lsp_bytecode.keep
     # The tracer stands before the framework is imported: what is to be judged may be a part of it, or used by it.
-    recorder = Recorder(config)
-    folder, sys.path[0] = sys.path[0], os.getcwd()
+    recorder = Recorder(config, opened)
+    folder, sys.path[0] = os.path.dirname(sys.argv[0]), os.getcwd()
     recorder.start()
     plugin = _plugin("agent_lsp_report" if config["framework"] == "pytest" else "agent_lsp_unittest", folder)
     plugin.RECORDER = recorder
@@ -40,6 +47,8 @@ def main() -> None:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     finish(status, replaced())
+    if config.get("keep_bytecode"):
+        keep_bytecode(os.path.realpath(config["root"]), config["keep_bytecode"])
     sys.exit(status)
 
 

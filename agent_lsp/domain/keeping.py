@@ -1,0 +1,108 @@
+"""Owns what outlives a runtime: checkpoints of what was written, proposals that are on offer, and their ports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from agent_lsp.domain.changes import Entry, FileEdit
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFile:
+    """One file that an apply wrote. `in_editor` tells that it went into an open buffer and not to disk."""
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+    in_editor: bool
+
+
+class CheckpointState(StrEnum):
+    """Where the transaction stands; anything but DONE and UNDONE is mended by the next start."""
+
+    INTENDED = "intended"
+    DONE = "done"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What an apply (or a rollback) wrote and what it replaced. `undoes` is the checkpoint that a rollback undoes."""
+
+    id: str
+    run_id: str
+    proposal_id: str
+    label: str
+    state: CheckpointState
+    files: tuple[CheckpointFile, ...]
+    time_s: float = 0.0
+    undoes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A checkpoint without its bytes. `size_bytes` is what these take."""
+
+    id: str
+    run_id: str
+    proposal_id: str
+    label: str
+    state: CheckpointState
+    time_s: float
+    undoes: str
+    size_bytes: int
+    paths: tuple[str, ...]
+
+
+class Checkpoints(Protocol):
+    """Durable checkpoints. Adapter: storage/checkpoints.py."""
+
+    async def save(self, checkpoint: Checkpoint) -> None:
+        """Inserts or replaces; on disk when it returns."""
+        ...
+
+    async def mark(self, checkpoint_id: str, state: CheckpointState) -> None:
+        """Changes the state; on disk when it returns."""
+        ...
+
+    async def get(self, checkpoint_id: str) -> Checkpoint | None: ...
+
+    async def unfinished(self) -> Sequence[Checkpoint]:
+        """Those that a crash left INTENDED, oldest first."""
+        ...
+
+    async def rows(self) -> Sequence[CheckpointRow]:
+        """All that are kept, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptProposal:
+    """One proposal on offer. `data` is JSON-ready and says everything but the bytes of the edits."""
+
+    id: str
+    run_id: str
+    data: Mapping[str, Any]
+    edits: tuple[FileEdit, ...]
+    time_s: float = 0.0
+
+
+class ProposalKeeper(Protocol):
+    """Keeps the proposals that are on offer. Adapter: storage/proposals.py."""
+
+    def keep(self, proposal: KeptProposal) -> None:
+        """Inserts or replaces, in the order of the journal's events, without waiting for the disk."""
+        ...
+
+    def drop(self, proposal_id: str) -> None:
+        """It is no longer on offer."""
+        ...
+
+    async def runs(self) -> frozenset[str]:
+        """The runs behind all that are kept, whoever keeps them."""
+        ...
+
+    async def adopt(self) -> Sequence[KeptProposal]:
+        """Those whose process is gone, oldest first; they belong to this process from now on."""
+        ...
