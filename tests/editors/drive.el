@@ -29,7 +29,7 @@
   "Take the code action at point that begins with TITLE, as soon as there is one; the titles of the menu."
   (setq drive-wanted title)
   (let (titles)
-    (drive-await title 60
+    (drive-await title 120
                  (lambda ()
                    (condition-case nil
                        (cl-letf (((symbol-function 'completing-read)
@@ -44,6 +44,7 @@
 (defun drive-main-job ()
   (find-file (getenv "AGENT_LSP_FILE"))
   (python-mode)
+  (drive-tell 'recipe (vconcat (cdr (car eglot-server-programs)))) ; what docs/editors.md has put in front
   (setq-local eglot-server-programs
               (list (cons 'python-mode (append (json-parse-string (getenv "AGENT_LSP_COMMAND")) nil))))
   (apply #'eglot--connect (eglot--guess-contact))
@@ -53,19 +54,19 @@
   (let ((before (buffer-string)))
     (drive-tell 'before before)
     (drive-tell 'start (apply #'vector (drive-press "Agent: run")))
-    (let ((shown (drive-await "the proposal" 90
+    (let ((shown (drive-await "the proposal" 240
                               (lambda ()
                                 (seq-find (lambda (row) (string-match-p "Proposed.*proven" (flymake-diagnostic-text row)))
                                           eglot--diagnostics)))))
       (drive-tell 'diagnostic (flymake-diagnostic-text shown))
       (goto-char (flymake-diagnostic-beg shown)))
     (drive-tell 'review (apply #'vector (drive-press "Accept change")))
-    (drive-await "the accepted change" 30 (lambda () (not (equal before (buffer-string)))))
+    (drive-await "the accepted change" 120 (lambda () (not (equal before (buffer-string)))))
     (drive-tell 'applied (buffer-string))
     (drive-press "Roll back")
-    (drive-await "the rollback" 30 (lambda () (equal before (buffer-string))))
+    (drive-await "the rollback" 120 (lambda () (equal before (buffer-string))))
     (drive-tell 'undone (buffer-string)))
-  (ignore-errors (eglot-shutdown (eglot-current-server))))
+  (ignore-errors (eglot-shutdown (eglot-current-server) nil 30)))
 
 (condition-case problem (drive-main-job)
   (error (drive-tell 'problem (format "%S" problem))))

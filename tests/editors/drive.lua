@@ -43,7 +43,7 @@ local function main_job()
   vim.lsp.config('agent_lsp', { cmd = vim.json.decode(vim.env.AGENT_LSP_COMMAND) })
   vim.lsp.enable('agent_lsp')
   vim.cmd.edit(vim.env.AGENT_LSP_FILE)
-  await('the server', 20, function()
+  await('the server', 60, function()
     local client = vim.lsp.get_clients({ name = 'agent_lsp' })[1]
     return client ~= nil and client.initialized
   end)
@@ -61,17 +61,17 @@ local function main_job()
     command = 'agent.run',
     arguments = { { goal = vim.env.AGENT_LSP_GOAL, uri = vim.uri_from_bufnr(0) } },
   }, { bufnr = 0 }, function(err, result) answer = { err = err, result = result } end)
-  await('the answer to agent.run', 10, function() return answer ~= nil end)
+  await('the answer to agent.run', 60, function() return answer ~= nil end)
   report.run = answer.result
 
-  await('the proposal', 90, function()
+  await('the proposal', 240, function()
     local last = report.progress[#report.progress]
     return #ours() > 0 and last ~= nil and last.kind == 'end'
   end)
   local hunk = ours()[1]
   report.diagnostic = hunk.message
   vim.lsp.codelens.refresh({ bufnr = 0 })
-  await('the lenses', 10, function() return #vim.lsp.codelens.get(0) > 0 end)
+  await('the lenses', 60, function() return #vim.lsp.codelens.get(0) > 0 end)
   report.lenses = vim.tbl_map(function(lens) return lens.command and lens.command.title or vim.NIL end, vim.lsp.codelens.get(0))
 
   vim.api.nvim_win_set_cursor(0, { hunk.lnum + 1, hunk.col })
@@ -87,10 +87,10 @@ local function main_job()
   end
   local tick = vim.api.nvim_buf_get_changedtick(0)
   vim.lsp.buf.code_action()
-  await('the accepted change', 20, function() return vim.api.nvim_buf_get_changedtick(0) ~= tick end)
+  await('the accepted change', 120, function() return vim.api.nvim_buf_get_changedtick(0) ~= tick end)
   report.applied = text()
-  await('the end of the review', 10, function() return #ours() == 0 end)
-  await('the end of all progress', 10, function() return report.progress[#report.progress].kind == 'end' end)
+  await('the end of the review', 60, function() return #ours() == 0 end)
+  await('the end of all progress', 60, function() return report.progress[#report.progress].kind == 'end' end)
   vim.cmd('undo')
   report.undone = text()
 end

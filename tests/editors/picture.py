@@ -22,8 +22,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from agent_lsp.app.demo.sample_project import BUGGY_FILE, GOAL, make_sample_project
-from tests.editors.test_neovim import CONFIGURATION
-from tests.editors.test_neovim import _nvim as nvim
+from tests.editors.neovim import PLUGIN, program
 
 DRIVER = Path(__file__).with_name("picture.lua")
 COLUMNS, ROWS = 138, 28
@@ -61,7 +60,7 @@ def screen(folder: Path) -> str:
     variables = {
         "HOME": str(home),
         "AGENT_LSP_CACHE_DIR": str(home / "cache"),
-        "AGENT_LSP_CONFIGURATION": str(CONFIGURATION),
+        "AGENT_LSP_CONFIGURATION": str(PLUGIN),
         "AGENT_LSP_COMMAND": json.dumps([sys.executable, "-m", "agent_lsp", "serve"]),
         "AGENT_LSP_FILE": BUGGY_FILE,
         "AGENT_LSP_GOAL": GOAL,
@@ -69,7 +68,7 @@ def screen(folder: Path) -> str:
     }
     given = [f"{name}={value}" for name, value in variables.items()]
     gone = [part for name in os.environ if name.startswith(("XDG_", "NVIM", "ANTHROPIC_")) for part in ("-u", name)]
-    command = ["env", *gone, *given, nvim(), "--clean", "-n", "-c", f"luafile {DRIVER}"]
+    command = ["env", *gone, *given, program(), "--clean", "-n", "-c", f"luafile {DRIVER}"]
     size = ("-x", str(COLUMNS), "-y", str(ROWS))
     tmux(socket, "new-session", "-d", *size, "-c", str(project), shlex.join(command))
     try:

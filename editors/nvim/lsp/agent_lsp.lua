@@ -5,4 +5,12 @@ return {
   cmd = { 'agent-lsp', 'serve' },
   filetypes = { 'python' },
   root_markers = { 'agent-lsp.toml', 'pyproject.toml', 'setup.cfg', '.git' },
+  handlers = {
+    -- Neovim prints the label of an edit. After a menu on the command line that waits for <Enter>, and until then the
+    -- server would not hear that its edit has arrived.
+    ['workspace/applyEdit'] = function(err, params, context)
+      params.label = nil
+      return vim.lsp.handlers['workspace/applyEdit'](err, params, context)
+    end,
+  },
 }

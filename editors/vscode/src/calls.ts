@@ -1,0 +1,86 @@
+// Owns the way of every command to the server: sent, and what went wrong shown once.
+import * as vscode from "vscode";
+import { ExecuteCommandRequest, type LanguageClient } from "vscode-languageclient/node";
+import type { Applied, Commands, ErrorBody, RunArgument } from "./protocol";
+
+export type CommandName = keyof Commands;
+export type Done<N extends CommandName> = Exclude<Commands[N]["result"], ErrorBody>;
+
+/** Sends commands to whichever client runs now. */
+export class Calls {
+  constructor(
+    private readonly client: () => LanguageClient | undefined,
+    private readonly show: (proposalId: string, path: string | undefined) => Promise<void>,
+  ) {}
+
+  /** The result, or undefined when it was refused; the person has been told why. */
+  async send<N extends CommandName>(command: N, argument: Commands[N]["argument"]): Promise<Done<N> | undefined> {
+    const client = this.client();
+    if (client === undefined) {
+      return offerRestart("the server is not running.");
+    }
+    const params = { command, arguments: [argument] };
+    let result: Commands[N]["result"];
+    try {
+      result = (await client.sendRequest(ExecuteCommandRequest.type, params)) as Commands[N]["result"];
+    } catch (error) {
+      return offerRestart(`the server did not answer (${error instanceof Error ? error.message : String(error)}).`);
+    }
+    if (result !== null && typeof result === "object" && "error" in result) {
+      const { message, hint } = result.error;
+      void vscode.window.showErrorMessage(`Agent: ${message} ${hint}`.trim());
+      return undefined;
+    }
+    const done = result as Done<N>;
+    if (command === "agent.apply" || command === "agent.rollback") {
+      refusalOf(command, done as Applied);
+    }
+    return done;
+  }
+
+  /** A command that an action or a lens of the server named. */
+  async fromServer(command: string, given: unknown[]): Promise<unknown> {
+    const argument = (given[0] ?? {}) as Record<string, unknown>;
+    if (command === "agent.show" && typeof argument["proposalId"] === "string") {
+      return this.show(argument["proposalId"], argument["path"] as string | undefined);
+    }
+    if (command === "agent.run" && argument["askGoal"] === true) {
+      return this.runAsked(argument as unknown as RunArgument);
+    }
+    return this.send(command as CommandName, argument as never);
+  }
+
+  private async runAsked(argument: RunArgument): Promise<unknown> {
+    const goal = await askGoal("What should be true of the selected lines afterwards?", argument.goal);
+    const { askGoal: _, ...rest } = argument;
+    return goal === undefined ? undefined : this.send("agent.run", { ...rest, goal });
+  }
+}
+
+/** The goal in a sentence; undefined when the person thought better of it. */
+export async function askGoal(prompt: string, value = ""): Promise<string | undefined> {
+  const goal = await vscode.window.showInputBox({
+    title: "Agent: new task",
+    prompt,
+    value,
+    placeHolder: "e.g. make the failing tests pass",
+    ignoreFocusOut: true,
+    validateInput: (text) => (text.trim() === "" ? "Say it in a sentence." : undefined),
+  });
+  return goal?.trim();
+}
+
+function offerRestart(why: string): undefined {
+  void vscode.window.showWarningMessage(`Agent: ${why}`, "Restart").then((answer) => {
+    if (answer !== undefined) {
+      void vscode.commands.executeCommand("agentLsp.restart");
+    }
+  });
+}
+
+function refusalOf(command: string, result: Applied): void {
+  if (!result.applied && result.pending !== true) {
+    const what = command === "agent.apply" ? "Not applied." : "Not rolled back.";
+    void vscode.window.showWarningMessage(`Agent: ${what} ${result.reason ?? ""}`.trim());
+  }
+}
