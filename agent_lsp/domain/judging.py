@@ -145,7 +145,10 @@ def _environment(case: _Case) -> Ruling | None:
     blocked = {place: name for place, name in missing.items() if not goals or any(within(g, place) for g in goals)}
     if blocked and (goals or not after.ran):
         told = ", ".join(f"{place} needs {name}" for place, name in sorted(blocked.items()))
-        return Decision.UNDECIDED, [f"The environment is broken before the change: {told}, which is not installed."]
+        return Decision.UNDECIDED, [
+            f"The environment is broken before the change: {told}, which is not installed.",
+            "`agent-lsp doctor` tells under which Python the tests run, and why no other was taken.",
+        ]
     if after.collected == 0 and not after.collection_errors:
         if before.collected:
             return None

@@ -91,8 +91,11 @@ class Staleness:
                 continue
             key = (desk.root, card.id)
             self._pending.setdefault(key, set()).update(witnessed)
-            self._cancel(key)
+            _drop(self._checks, key)
             self._checks[key] = loop.call_later(_DEBOUNCE_S, self._check_soon, desk, card.id)
+            if only is not None and only.data.get("trouble"):
+                continue  # what does not fit is tried again once the text moves, not because that was told
+            _drop(self._retests, key)
             after_s = self._revalidate_after_s(desk)
             if after_s > 0 and key not in self._held:
                 delay_s = max(after_s, _DEBOUNCE_S)
@@ -100,16 +103,12 @@ class Staleness:
 
     def _cancel(self, key: tuple[Path, str]) -> None:
         for handles in (self._checks, self._retests):
-            handle = handles.pop(key, None)
-            if handle is not None:
-                handle.cancel()
+            _drop(handles, key)
 
     def _hold(self, key: tuple[Path, str]) -> None:
         """The person stopped the test: it is not begun again by itself until something moves again."""
         self._held.add(key)
-        handle = self._retests.pop(key, None)
-        if handle is not None:
-            handle.cancel()
+        _drop(self._retests, key)
 
     def _forget(self, desk: Desk) -> None:
         """The proposals of a runtime end with it."""
@@ -177,6 +176,12 @@ class Staleness:
                 found = find_lines(document.lines, str(hunk.get("oldText", "")), place.start, place.end - place.start)
                 if found is not None:
                     place.start, place.end = found, found + place.end - place.start
+
+
+def _drop(handles: dict[tuple[Path, str], asyncio.TimerHandle], key: tuple[Path, str]) -> None:
+    handle = handles.pop(key, None)
+    if handle is not None:
+        handle.cancel()
 
 
 def find_lines(lines: Sequence[str], old_text: str, start: int, count: int) -> int | None:

@@ -36,6 +36,23 @@ async def test_typing_makes_a_proposal_visibly_stale_and_undo_makes_it_fresh(con
     assert await calls(client, "revalidate") == []
 
 
+async def test_what_does_not_fit_is_tried_again_when_the_text_moves_and_not_before(
+    connect: Connect, root: Path
+) -> None:
+    client = await connect(options={"agentLsp": {"proposal": {"revalidate_after_s": 0.1}}})
+    uri, run_id, proposal_id = await proposed(client, root, "stubborn")
+    at = client.buffers[uri].text.index("a - b")
+    client.type(uri, at, at + 5, "a - b - 0")
+    await client.wait_until(lambda: "It does not fit" in client.diagnostics[uri][0]["message"])
+    tried = len(await calls(client, "revalidate"))
+    await asyncio.sleep(1.0)  # ten pauses: whatever would begin again by itself has
+    assert len(await calls(client, "revalidate")) == tried == 1
+    client.type(uri, at, at + 9, "a - b")
+    await stale_is(client, proposal_id, False)
+    await client.wait_until(lambda: "proven" in client.diagnostics[uri][0]["message"])
+    await wait_state(client, run_id, "proposed")
+
+
 async def test_a_stale_proposal_is_tested_again_after_a_pause_and_moves_with_its_lines(
     connect: Connect, root: Path
 ) -> None:

@@ -63,6 +63,9 @@ async def test_the_workspace_is_tested_and_not_the_copy_that_is_installed(
         ({"src/shapes/__init__.py": ""}, {"shapes/__init__.py": "", "shapes/_version.py": ""}, ()),
         ({"src/__init__.py": "", "src/shapes/__init__.py": ""}, {}, ()),
         ({"shapes/__init__.py": ""}, {"shapes/__init__.py": ""}, ()),
+        ({"src/firm/shapes/__init__.py": ""}, {"firm/shapes/__init__.py": ""}, ("src",)),
+        ({"src/firm/shapes/__init__.py": ""}, {"firm/shapes/__init__.py": "", "firm/shapes/_fast.so": ""}, ()),
+        ({"src/firm/shapes/__init__.py": ""}, {"firm/other/__init__.py": ""}, ()),
     ],
 )
 async def test_src_comes_first_where_its_packages_would_come_from_elsewhere(

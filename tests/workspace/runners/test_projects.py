@@ -203,10 +203,10 @@ async def test_environments_of_tox_nox_hatch_and_conda_are_found_with_who_made_t
     found = await environments(candidate, environ)
     assert [(os.path.relpath(path, tmp_path) if path == str(hatch) else path, who) for path, who, _ in found] == [
         (".tox/py312/bin/python", "the environment py312 of tox"),
-        (".tox/lint/bin/python", "the environment lint of tox"),
         (".nox/tests/bin/python", "the environment tests of nox"),
         (".tox/py311/bin/python", "the environment py311 of tox"),
-        (os.path.relpath(hatch, tmp_path), "hatch's own environment"),
+        (".tox/lint/bin/python", "the environment lint of tox"),
+        (os.path.relpath(hatch, tmp_path), "the environment app of hatch"),
         ("/opt/conda/bin/python", "CONDA_PREFIX"),
     ]
 
