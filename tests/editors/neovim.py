@@ -27,6 +27,7 @@ WAIT_S: Final = 240.0
 """Generous: a loaded machine is not a failure."""
 
 _KEYS_S: Final = 20.0
+_PROMPT_S: Final = 0.5
 
 
 class NeovimError(Exception):
@@ -51,9 +52,17 @@ class Neovim:
         await self._ask("nvim_ui_attach", self.screen.columns, self.screen.rows, {"rgb": True, "ext_linegrid": True})
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """One API function, once no "Press ENTER" stands before it. Raises NeovimError."""
+        """One API function, past every "Press ENTER", also one that comes up meanwhile. Raises NeovimError."""
         await self._press_on()
-        return await self._ask(method, *arguments)
+        answer = asyncio.ensure_future(self._ask(method, *arguments))
+        try:
+            while not answer.done():
+                await asyncio.wait({answer}, timeout=_PROMPT_S)
+                if not answer.done():
+                    await self._press_on()
+        finally:
+            answer.cancel()
+        return answer.result()
 
     async def _press_on(self) -> None:
         while (mode := (await self._ask("nvim_get_mode"))["mode"]) in ("r", "rm"):
@@ -91,7 +100,7 @@ class Neovim:
         await self._ask("nvim_input", keys)
         async with asyncio.timeout(_KEYS_S):
             while not (await self._ask("nvim_get_mode"))["blocking"]:
-                if not await self._ask("nvim_exec_lua", "return vim.fn.getchar(1) ~= 0", []):
+                if not await self.call("nvim_exec_lua", "return vim.fn.getchar(1) ~= 0", []):
                     return
                 await asyncio.sleep(0.01)
 

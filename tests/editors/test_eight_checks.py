@@ -267,12 +267,12 @@ async def test_g_fifty_thousand_files_cost_nothing_on_a_keystroke_and_on_the_req
             for file in range(number, min(number + 500, count)):
                 (folder / f"d{number}" / f"m{file}.py").touch()
         write_project(folder, PROJECT, git=False)
-    async with opened(client, {}) as hands:
+    async with opened(client, {"readme.txt": "nothing\n"}) as hands:
         medians_s = []
         for folder in (small, large):
             await hands.nvim.edit(str(folder / "calc.py"))
             medians_s.append(await _median_of_typing_s(hands))
-    shutil.rmtree(large)
+    shutil.rmtree(large, ignore_errors=True)  # its server may still be leaving
     assert medians_s[1] <= 3 * medians_s[0] + 0.05, medians_s
 
 
