@@ -99,10 +99,22 @@ class Neovim:
         await self._press_on()
         await self._ask("nvim_input", keys)
         async with asyncio.timeout(_KEYS_S):
-            while not (await self._ask("nvim_get_mode"))["blocking"]:
-                if not await self.call("nvim_exec_lua", "return vim.fn.getchar(1) ~= 0", []):
-                    return
+            while await self._takes_keys():
                 await asyncio.sleep(0.01)
+
+    async def _takes_keys(self) -> bool:
+        """Whether keys that were typed still wait; not while Neovim waits for more, be it from now on."""
+        if (await self._ask("nvim_get_mode"))["blocking"]:
+            return False
+        waits = asyncio.ensure_future(self._ask("nvim_exec_lua", "return vim.fn.getchar(1) ~= 0", []))
+        try:
+            while not waits.done():
+                await asyncio.wait({waits}, timeout=_PROMPT_S / 5)
+                if not waits.done() and (await self._ask("nvim_get_mode"))["blocking"]:
+                    return False
+            return bool(waits.result())
+        finally:
+            waits.cancel()
 
     async def until(self, what: str, code: str, *arguments: Any, timeout_s: float = WAIT_S) -> Any:
         """The first true value of some Lua. What is on the screen tells why it did not come."""
