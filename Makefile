@@ -4,6 +4,7 @@
 
 PY := .venv/bin/python
 JOBS ?= auto
+NEOVIM_TESTS ?= tests/editors
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,7 +33,7 @@ test-editors: setup ## drive the real VS Code (code-server in Chromium) and Neov
 	@$(PY) -m pytest -q -m editor tests/editors $(PYTEST_ARGS)
 
 test-neovim: setup ## of these, the ones that need nothing but what `make setup` installs
-	@$(PY) -m pytest -q -m editor tests/editors --ignore-glob='*vscode*' $(PYTEST_ARGS)
+	@$(PY) -m pytest -q -m editor $(NEOVIM_TESTS) --ignore-glob='*vscode*' $(PYTEST_ARGS)
 
 old-pytest: setup ## try the gate on pytest 3.10 to 9.0, each with a Python of its time (needs the network)
 	@$(PY) -m tests.old_pytest
