@@ -106,26 +106,39 @@ class Bases:
             await move(self._trees, lease.folder, before, tree)
             _set_state(base, tree)
             lease.tree = tree
-            fcntl.flock(lease._handle, fcntl.LOCK_SH)
+            is_ours = _share(base, lease)
         except OSError as error:
             lease.release()
             raise CandidateError(f"a checkout could not be updated: {error}") from error
         except BaseException:
             lease.release()
             raise
+        if not is_ours:
+            lease.release()
+            return None
         return lease
 
     async def _create(self, tree: str) -> Lease:
+        while True:
+            lease = await self._create_once(tree)
+            if lease is not None:
+                return lease
+
+    async def _create_once(self, tree: str) -> Lease | None:
+        """None if another process took the checkout at the moment when it became free for all."""
         base, handle = await asyncio.to_thread(_new_base, self._folder)
         lease = Lease(base / "tree", tree, handle)
         try:
             await materialise(self._trees, tree, lease.folder)
             _set_state(base, tree)
-            fcntl.flock(handle, fcntl.LOCK_SH)
+            is_ours = _share(base, lease)
         except BaseException:
             lease.release()
             await asyncio.to_thread(shutil.rmtree, base, ignore_errors=True)
             raise
+        if not is_ours:
+            lease.release()
+            return None
         return lease
 
     async def trim(self, kept: int = _IDLE_KEPT) -> None:
@@ -153,6 +166,15 @@ class Bases:
                 (base / "state").unlink(missing_ok=True)
                 shutil.rmtree(base, ignore_errors=True)
             os.close(handle)
+
+
+def _share(base: Path, lease: Lease) -> bool:
+    """Lets others use a checkout too. False if it was changed or removed meanwhile.
+
+    flock gives up the one lock before it takes the other: https://man7.org/linux/man-pages/man2/flock.2.html
+    """
+    fcntl.flock(lease._handle, fcntl.LOCK_SH)
+    return os.fstat(lease._handle).st_nlink > 0 and _state(base) == lease.tree
 
 
 def _new_base(folder: Path) -> tuple[Path, int]:

@@ -266,7 +266,7 @@ def main() -> None:
         os.makedirs(config["env"]["TMPDIR"], mode=0o700, exist_ok=True)
         os.chdir(config["root"])
     except OSError as error:
-        send({"failed": error.strerror or str(error)})
+        send({"failed": f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"})
         os._exit(1)
     send({"ready": True})
     Holder(config).serve()

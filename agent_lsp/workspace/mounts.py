@@ -72,9 +72,11 @@ def enter(config: dict[str, Any]) -> None:
     die_with_parent()
     if os.getppid() != outer:
         os._exit(1)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)  # the two share their mounts: later it may be missing
     child = os.fork()
     if child:
-        _wait_outside(child)
+        _wait_outside(child, null)
+    os.close(null)
     die_with_parent()
     _mount_all(config)
     if not config["network"]:
@@ -110,9 +112,8 @@ def leave_network() -> bool:
     return True
 
 
-def _wait_outside(child: int) -> None:
+def _wait_outside(child: int, null: int) -> None:
     """The outer half: holds no pipe, ends when process 1 has."""
-    null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -143,15 +144,16 @@ def _mount_all(config: dict[str, Any]) -> None:
     upper, work, scratch_now = _hold(config["upper"]), _hold(config["work"]), _hold(scratch)
     git = os.path.join(root, ".git")
     git_now = _hold(git) if os.path.lexists(git) and not os.path.islink(git) else None
-    view = [(target, _hold(source), os.path.isdir(source)) for target, source, _ in config["view"]]
+    # What is shown at its own path may have gone since it was seen.
+    view = [row for row in config["view"] if row[0] != row[1] or os.path.exists(row[1])]
+    held = [(target, _hold(source), os.path.isdir(source)) for target, source, _ in view]
     nothing = _hold(os.devnull)
     config["disk"][:] = [_hold(folder) for folder in config["disk"]]
-    for target, source, is_folder in view:
+    for target, source, is_folder in held:
         _mountpoint(target, is_folder=is_folder)
         _mount(source, target, "none", _MS_BIND | _MS_REC, None)
     for path in config["masked"]:
-        if os.path.lexists(path):
-            _mount(nothing, path, "none", _MS_BIND, None)
+        _mask(nothing, path)
     _mountpoint(root, is_folder=True)
     options = f"lowerdir={':'.join(lowers)},upperdir={upper},workdir={work},userxattr"
     _mount_overlay(root, options)
@@ -165,8 +167,17 @@ def _mount_all(config: dict[str, Any]) -> None:
     _write("/proc/sys/user/max_user_namespaces", "0")  # of this namespace: none may be made inside it
     prefer_for_killing()
     _set_read_only("/", recursive=True)
-    for path in (*(target for target, _, writable in config["view"] if writable), root, scratch, *_SHARED_MEMORY):
+    for path in (*(target for target, _, writable in view if writable), root, scratch, *_SHARED_MEMORY):
         _set_writable(path)
+
+
+def _mask(nothing: str, path: str) -> None:
+    """A socket whose service ended meanwhile needs none."""
+    try:
+        _mount(nothing, path, "none", _MS_BIND, None)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise
 
 
 def _mountpoint(path: str, *, is_folder: bool) -> None:
