@@ -66,7 +66,7 @@ def _with_text(proposal: Proposal, file: FileHunks, text: str) -> Proposal:
     assert decoded is not None
     fresh = replace(edit, after=replace(edit.after, content=decoded.encode(text)))
     unchanged = fresh.before is not None and fresh.old_path is None and fresh.before == fresh.after
-    edits = tuple(fresh if other is edit else other for other in proposal.edits)
+    edits = tuple(fresh if other == edit else other for other in proposal.edits)
     edits = tuple(other for other in edits if not (unchanged and other is fresh))
     if not edits:
         raise RefusedError("nothing would be left of the proposal", hint="Discard it instead.")

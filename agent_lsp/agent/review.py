@@ -107,8 +107,7 @@ class Review:
         proposal = self._find(args)
         if not proposal.is_open:
             return {"state": proposal.state.value}
-        if self._accepting_id == proposal.id and self._accepting is not None and not self._accepting.done():
-            raise RefusedError("this proposal is being applied", hint="Wait until it is done, then roll it back.")
+        self._refuse_while_applied(proposal)
         dropped = wanted_hunks(proposal, wanted_list(args, "hunks"))
         feedback = str(args.get("feedback") or "")
         self._shelf.note(proposal, EventKind.DISCARDED, {"hunks": sorted(dropped), "feedback": feedback})
@@ -128,24 +127,44 @@ class Review:
         proposal = self._find(args)
         if not proposal.is_open:
             raise RefusedError(f"this proposal was already {proposal.state.value}")
-        if self._accepting_id == proposal.id and self._accepting is not None and not self._accepting.done():
-            raise RefusedError("this proposal is being applied", hint="Wait until it is done, then roll it back.")
+        self._refuse_while_applied(proposal)
         text = args.get("text")
         if not isinstance(text, str):
             raise BadArgumentError("`text` is missing", hint="Give the new text of the hunk, or of the file at `path`.")
         if isinstance(path := args.get("path"), str):
-            drawn = args.get("from")
-            text = await laid_over(self._ports.trees, proposal, path, drawn if isinstance(drawn, str) else None, text)
+            proposal, text = await self._laid_over(proposal, path, args.get("from"), text)
             amended, what = amended_file(proposal, path, text), path
         else:
             amended, what = amended_hunk(proposal, wanted_text(args, "hunk"), text), str(args["hunk"])
-        if amended.edits != proposal.edits:
-            self._completion.stop(proposal.id)
-            self._retest.cancel(proposal.id)
-            self._shelf.note(proposal, EventKind.NOTE, {"text": f"the person edited {what}"})
-            self._shelf.put(amended)
-            self._retest.start(proposal.id)
+        if amended.edits == proposal.edits:
+            return {"state": proposal.state.value, "hunks": list(proposal.hunk_ids)}
+        self._completion.stop(proposal.id)
+        self._retest.cancel(proposal.id)
+        self._shelf.note(proposal, EventKind.NOTE, {"text": f"the person edited {what}"})
+        self._shelf.put(amended)
+        self._retest.start(proposal.id)
         return {"state": RunState.VALIDATING.value, "hunks": list(self._shelf.get(proposal.id).hunk_ids)}
+
+    async def _laid_over(self, proposal: Proposal, path: str, drawn: object, text: str) -> tuple[Proposal, str]:
+        """The person's text on what is proposed now, which may change or go while it is merged."""
+        while True:
+            merged = await laid_over(self._ports.trees, proposal, path, drawn if isinstance(drawn, str) else None, text)
+            now = self._shelf.get(proposal.id)
+            self._refuse_while_applied(now)
+            if not now.is_open:
+                raise RefusedError(f"this proposal was already {now.state.value}")
+            if now.edits == proposal.edits:
+                return now, merged
+            proposal = now
+
+    def _accepting_of(self, proposal: Proposal) -> "asyncio.Task[Answer] | None":
+        """The acceptance of this proposal that is at work."""
+        at_work = self._accepting if self._accepting_id == proposal.id else None
+        return None if at_work is None or at_work.done() else at_work
+
+    def _refuse_while_applied(self, proposal: Proposal) -> None:
+        if self._accepting_of(proposal) is not None:
+            raise RefusedError("this proposal is being applied", hint="Wait until it is done, then roll it back.")
 
     async def revalidate(self, args: Mapping[str, Any]) -> Answer:
         """`{verdict, pending?}`. The proposal keeps its id and its hunks theirs."""
@@ -164,8 +183,8 @@ class Review:
             return {"state": ""}
         proposal = self._find(args)
         testing = self._retest.running(proposal.id)
-        if self._accepting is not None and not self._accepting.done() and self._accepting_id == proposal.id:
-            await self._stop([self._accepting])
+        if (accepting := self._accepting_of(proposal)) is not None:
+            await self._stop([accepting])
         self._retest.cancel(proposal.id)
         if testing:
             await asyncio.wait(testing, timeout=ABANDON_WITHIN_S)

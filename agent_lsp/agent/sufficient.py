@@ -1,6 +1,5 @@
 """Owns the search for what a part of a proposal lacks: the smallest further set of hunks with which it passes."""
 
-import asyncio
 import itertools
 import logging
 import time
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agent_lsp.agent.background import Background
 from agent_lsp.agent.parts import runs_hunk
 from agent_lsp.agent.proposals import Proposal, part_goals, part_of
 from agent_lsp.agent.shelf import ReviewPorts, Shelf
@@ -47,7 +47,7 @@ class Completion:
 
     def __init__(self, ports: ReviewPorts, shelf: Shelf) -> None:
         self._ports, self._shelf = ports, shelf
-        self._searches: dict[str, asyncio.Task[None]] = {}
+        self._work = Background()
 
     def refused(self, proposal: Proposal, wanted: Hunks, verdict: Verdict) -> None:
         """A part was refused by its tests."""
@@ -55,31 +55,15 @@ class Completion:
         whole = proposal.evidence.verdict.decision.acceptable
         if not whole or not lack.tests or len(proposal.hunk_ids) - len(wanted) < 1:
             return
-        self.stop(proposal.id)
-        task = asyncio.get_running_loop().create_task(self._guarded(proposal, lack))
-        self._searches[proposal.id] = task
-        task.add_done_callback(lambda done: self._forget(proposal.id, done))
+        self._work.begin(proposal.id, proposal.base.tree, self._guarded(proposal, lack))
 
     def stop(self, proposal_id: str) -> None:
         """Nobody wants to know any more."""
-        if (task := self._searches.get(proposal_id)) is not None:
-            task.cancel()
-
-    async def over(self, proposal_id: str) -> None:
-        """Returns once the search has ended, at once where there is none."""
-        if (task := self._searches.get(proposal_id)) is not None:
-            await asyncio.wait({task})
+        self._work.cancel(proposal_id)
 
     async def close(self) -> None:
         """Stops everything."""
-        tasks = list(self._searches.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _forget(self, proposal_id: str, done: "asyncio.Task[None]") -> None:
-        if self._searches.get(proposal_id) is done:
-            del self._searches[proposal_id]
+        await self._work.close()
 
     async def _guarded(self, proposal: Proposal, lack: Lack) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Owns a Python file as bytes, text and syntax tree together: where nodes lie, and the same bytes with one edit."""
+"""Owns Python text and its syntax tree together: where nodes lie, and the same bytes with one edit."""
 
 import ast
 import re
@@ -14,11 +14,10 @@ _BLANKS = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class PythonText:
-    """One parsed file. Offsets count characters of `text`; lines are one-based."""
+class ParsedText:
+    """Text that was parsed. Offsets count characters of `text`; lines are one-based, as the tracer reports them."""
 
     text: str
-    encoding: str
     tree: ast.Module
     lines: tuple[str, ...]
     starts: tuple[int, ...]
@@ -46,18 +45,27 @@ class PythonText:
         """The line that an offset lies in."""
         return max(1, bisect_right(self.starts, offset))
 
+    def _offset(self, line: int, column: int) -> int:
+        """The tree counts columns in bytes of UTF-8."""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        width = column
+        if not text.isascii():
+            width = len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "ignore"))
+        return self.starts[line - 1] + width if line <= len(self.starts) else len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class PythonText(ParsedText):
+    """One parsed file with the encoding of its bytes."""
+
+    encoding: str
+
     def edited(self, start: int, end: int, new: str) -> bytes | None:
         """The file's bytes with one edit; None where its encoding cannot hold them."""
         try:
             return (self.text[:start] + new + self.text[end:]).encode(self.encoding)
         except UnicodeEncodeError:
             return None
-
-    def _offset(self, line: int, column: int) -> int:
-        """The tree counts columns in bytes of UTF-8."""
-        text = self.lines[line - 1] if line <= len(self.lines) else ""
-        width = column if text.isascii() else len(text.encode()[:column].decode(errors="ignore"))
-        return self.starts[line - 1] + width if line <= len(self.starts) else len(self.text)
 
 
 def python_text(content: bytes) -> PythonText | None:
@@ -70,21 +78,37 @@ def python_text(content: bytes) -> PythonText | None:
         return None
     if tree is None or text.encode(encoding) != content:
         return None
+    return PythonText(text, tree, *lines_of(text), encoding)
+
+
+def lines_of(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The lines of a text with their ends, and the offset at which each begins."""
     lines, starts, total = split_lines(text), [], 0
     for line in lines:
         starts.append(total)
         total += len(line)
-    return PythonText(text, encoding, tree, tuple(lines), tuple(starts))
+    return tuple(lines), tuple(starts)
 
 
 def syntax(text: str) -> ast.Module | None:
-    """The syntax tree of a text that also compiles, or None. Doubtful literals in it are not ours to warn of."""
+    """The syntax tree of a text that also compiles, or None."""
+    tree = parsed(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-            compile(tree, "<text>", "exec", dont_inherit=True)
+            if tree is not None:
+                compile(tree, "<text>", "exec", dont_inherit=True)
             return tree
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def parsed(text: str) -> ast.Module | None:
+    """The syntax tree of a text, or None. Doubtful literals in somebody's code are not our warnings to give."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -5,7 +5,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent_lsp.agent.repair.source import Site, Source, sites, syntax_of
+from agent_lsp.agent.repair.source import Site, Source, sites
+from agent_lsp.domain.python_text import parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def distinct(edits: Sequence[SmallEdit], texts: Mapping[str, str], seen: set[str
 
 def fingerprint(path: str, text: str) -> str | None:
     """What two texts of a file share when they mean the same to Python; None if it is not Python."""
-    tree = syntax_of(text)
+    tree = parsed(text)
     if tree is None:
         return None
     return hashlib.sha256(f"{path}\0{ast.dump(tree)}".encode("utf-8", "surrogatepass")).hexdigest()

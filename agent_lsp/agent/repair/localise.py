@@ -5,8 +5,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import sqrt
 
-from agent_lsp.agent.repair.source import Source, functions, syntax_of
+from agent_lsp.agent.repair.source import Source, functions
 from agent_lsp.domain.ids import CaseId
+from agent_lsp.domain.python_text import parsed
 from agent_lsp.domain.verdict import SuiteReport
 
 Suspicion = Mapping[str, Mapping[int, float]]
@@ -103,7 +104,7 @@ def _called_and_raised(source: Source) -> tuple[set[int], set[int]]:
 
 
 def _names(text: str) -> set[str]:
-    tree = syntax_of(text)
+    tree = parsed(text)
     nodes = ast.walk(tree) if tree else ()
     return {
         node.id if isinstance(node, ast.Name) else node.attr

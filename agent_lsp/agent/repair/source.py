@@ -1,87 +1,26 @@
 """Owns a Python file as text and syntax tree together: where nodes lie, who owns them, what names they see."""
 
 import ast
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent_lsp.domain.text import split_lines
+from agent_lsp.domain.python_text import ParsedText, lines_of, parsed
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
-_GAP_NOISE = re.compile(r"#[^\r\n]*")
-
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One parsed file. Offsets count characters of `text`; lines are one-based, as the tracer reports them."""
+class Source(ParsedText):
+    """One parsed file of the workspace."""
 
     path: str
-    text: str
-    tree: ast.Module
-    lines: tuple[str, ...]
-    starts: tuple[int, ...]
-
-    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
-        """Where a node's text begins and ends."""
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return self._offset(node.lineno, node.col_offset), self._offset(node.end_lineno, node.end_col_offset)
-
-    def segment(self, node: ast.expr | ast.stmt) -> str:
-        """A node's own text, without parentheses around it."""
-        start, end = self.span(node)
-        return self.text[start:end]
-
-    def find_between(self, left: ast.expr, right: ast.expr, pattern: str) -> tuple[int, int] | None:
-        """Where an operator lies between two operands; comments and parentheses between them are skipped."""
-        start, end = self.span(left)[1], self.span(right)[0]
-        gap = _GAP_NOISE.sub(lambda noise: " " * len(noise.group()), self.text[start:end])
-        found = re.search(pattern, gap)
-        return None if found is None else (start + found.start(), start + found.end())
-
-    def line_of(self, offset: int) -> int:
-        """The one-based line that an offset lies in."""
-        low, high = 0, len(self.starts)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.starts[middle] <= offset:
-                low = middle
-            else:
-                high = middle
-        return low + 1
-
-    def _offset(self, line: int, column: int) -> int:
-        text = self.lines[line - 1]
-        width = (
-            column if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "ignore"))
-        )
-        return self.starts[line - 1] + width
 
 
 def parse(path: str, text: str) -> Source | None:
     """The file, or None where this Python cannot read it."""
-    tree = syntax_of(text)
-    if tree is None:
-        return None
-    lines = split_lines(text)
-    starts, total = [], 0
-    for line in lines:
-        starts.append(total)
-        total += len(line)
-    return Source(path, text, tree, tuple(lines), tuple(starts))
-
-
-def syntax_of(text: str) -> ast.Module | None:
-    """The syntax tree of a text, or None. Doubtful literals in somebody's code are not our warnings to give."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    tree = parsed(text)
+    return None if tree is None else Source(text, tree, *lines_of(text), path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from agent_lsp.workspace.runners.interpreter import Interpreter
 from agent_lsp.workspace.runners.read_report import Records, read_records, suite_report
 
 _SOURCES = Path(__file__).parent / "inject"
-_SHARED = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_bytecode.py")
+_SHARED = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_clock.py", "agent_lsp_bytecode.py")
 _FILES = (*_SHARED, "agent_lsp_report.py", "agent_lsp_unittest.py")
 _AHEAD = (*_SHARED, "agent_lsp_prepared.py", "agent_lsp_quiet.py")
 _POLL_S = 0.1

@@ -83,11 +83,11 @@ def test_hatch_is_believed_where_it_is_told_to_keep_environments(tmp_path: Path,
         "XDG_DATA_HOME": str(tmp_path / "share"),
         "HATCH_CONFIG": str(tmp_path / "config" / "told.toml"),
     }
-    python = _of_hatch(tmp_path / folder, "/work/shop", "tests")
+    python = _of_hatch(tmp_path / folder, "/projects/shop", "tests")
     if sys.platform == "darwin" and folder.startswith("share"):
         pytest.skip("there is no XDG_DATA_HOME on this system")
-    assert [row.path for row in hatch_pythons("/work/shop", environ)] == [python]
-    assert hatch_pythons("/work/other", environ) == []
+    assert [row.path for row in hatch_pythons("/projects/shop", environ)] == [python]
+    assert hatch_pythons("/projects/other", environ) == []
 
 
 async def test_a_package_of_a_workspace_is_tested_in_the_environment_that_hatch_keeps_for_it(
@@ -96,8 +96,8 @@ async def test_a_package_of_a_workspace_is_tested_in_the_environment_that_hatch_
     monkeypatch.setenv("HATCH_DATA_DIR", str(tmp_path / "hatch"))
     files = {"a/pyproject.toml": "[project]\nname = 'a'\n", "a/tests/test_a.py": "def test_a():\n    pass\n"}
     candidate = candidate_of(files)
-    python = _of_hatch(tmp_path / "hatch" / "env" / "virtual", "/work/shop/a", "hatch-test.py3.12")
-    (row,) = await WorkspaceRunnerFinder(RunnerOptions(root="/work/shop")).explain(candidate)
+    python = _of_hatch(tmp_path / "hatch" / "env" / "virtual", "/projects/shop/a", "hatch-test.py3.12")
+    (row,) = await WorkspaceRunnerFinder(RunnerOptions(root="/projects/shop")).explain(candidate)
     assert f"{python} (the environment hatch-test.py3.12 of hatch)" in row.seen
 
 

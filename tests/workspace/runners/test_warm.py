@@ -372,9 +372,11 @@ async def test_a_difference_makes_the_environment_cold_for_good(tmp_path: Path) 
         "test_it.py": "import moody\ndef test_it(): assert moody.MOOD == 'good'\n",
     }
     async with shop(tmp_path, files, installed) as place:
-        while not (reports := [await place.run()])[0].cases or place.runs.last_note:
-            assert reports[0].passing(), "a run that is not compared is cold"
-        assert reports[0].passing() == {"test_it.py::test_it"}, "the cold run is believed"
+        for _ in range(40):
+            report = await place.run()
+            assert report.passing() == {"test_it.py::test_it"}, "the cold run is believed"
+            if not place.runs.last_note:
+                break
         told = await WarmMemory(tmp_path / "warm.json").latest()
         assert told is not None
         assert "test_it.py::test_it: failed / passed" in told.cold

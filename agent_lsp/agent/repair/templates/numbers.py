@@ -164,5 +164,5 @@ def _with_parentheses(site: Site, node: ast.BinOp) -> str:
     """The left operand's text, up to the sign, so that its own parentheses stay."""
     start = site.source.span(node)[0]
     sign = r"\+" if isinstance(node.op, ast.Add) else "-"
-    place = site.source.find_between(node.left, node.right, sign)
+    place = site.source.between(node.left, node.right, sign)
     return site.source.text[start : place[0]].rstrip() if place else site.source.segment(node.left)

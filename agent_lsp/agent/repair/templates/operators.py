@@ -45,7 +45,7 @@ def comparison(site: Site) -> Iterator[Rewrite]:
     operands = [site.node.left, *site.node.comparators]
     for left, right, operator in zip(operands, operands[1:], site.node.ops, strict=False):
         pattern, others = _COMPARED[type(operator)]
-        place = site.source.find_between(left, right, pattern)
+        place = site.source.between(left, right, pattern)
         for text, prior in others if place else ():
             assert place
             yield Rewrite(*place, text, prior)
@@ -90,7 +90,7 @@ def _exchanged(
     site: Site, left: ast.expr, right: ast.expr, own: str, others: tuple[tuple[str, float], ...]
 ) -> Iterator[Rewrite]:
     pattern = rf"\b{own}\b" if own.isalpha() else "".join("\\" + sign for sign in own)
-    place = site.source.find_between(left, right, pattern)
+    place = site.source.between(left, right, pattern)
     for text, prior in others if place else ():
         assert place
         yield Rewrite(*place, text, prior)

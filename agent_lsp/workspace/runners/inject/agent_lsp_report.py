@@ -5,14 +5,12 @@ Needs pytest 6 or newer, on Python 3.8 or newer.
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import types
 from typing import Any
 
 import pytest
-from agent_lsp_record import Recorder, shorten  # type: ignore[import-not-found]
+from agent_lsp_record import Clock, Recorder, shorten  # type: ignore[import-not-found]
 
 RECORDER: Recorder = None
 """Set by agent_lsp_start before pytest begins."""
@@ -59,10 +57,6 @@ _KEPT: list[tuple[str, Any, str, Any, Any]] = []
 
 _SHARED = ("__init__.py", "conftest.py")
 """Files that others depend on, whoever has their tests."""
-
-_SHORTEST_LIMIT_S = 10.0
-_AGAIN_S = 5.0
-"""A test that goes on after it was stopped is stopped again after this time."""
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -184,10 +178,11 @@ def pytest_runtest_protocol(item: Any) -> Any:
     name = case_id(item)
     _PHASES.clear()
     RECORDER.begin(name)
-    armed = _arm()
+    clock = Clock(RECORDER, pytest.fail)
+    armed = clock.arm()
     outcome = yield
     if armed:
-        _disarm()
+        clock.disarm()
     if outcome.excinfo is not None:
         return
     phases = [report for report in _PHASES if report.outcome != "rerun"]
@@ -205,30 +200,6 @@ def pytest_runtest_protocol(item: Any) -> Any:
     )
     if RECORDER.enough():
         item.session.shouldstop = "the time for these tests is over"
-
-
-def _arm() -> bool:
-    """Sets the clock for one test, unless the alarm is somebody else's."""
-    limit_s = RECORDER.test_limit_s
-    if not limit_s or threading.current_thread() is not threading.main_thread():
-        return False
-    if signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, None):
-        return False
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
-    return True
-
-
-def _disarm() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-
-def _too_long(_number: int, _frame: Any) -> None:
-    """Fails the test that runs; the next ones get less time, since they may well hang for the same reason."""
-    limit_s = RECORDER.test_limit_s
-    RECORDER.test_limit_s = min(limit_s, max(_SHORTEST_LIMIT_S, limit_s / 2))
-    pytest.fail(f"The test did not end within {limit_s:.0f} s and was stopped.")
 
 
 def pytest_runtest_logreport(report: Any) -> None:

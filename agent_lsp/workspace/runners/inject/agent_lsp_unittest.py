@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 import unittest
 from collections.abc import Iterator
 from typing import Any
 
-from agent_lsp_record import Recorder, answers, shorten  # type: ignore[import-not-found]
+from agent_lsp_record import Clock, Recorder, answers, shorten  # type: ignore[import-not-found]
 
 RECORDER: Recorder = None
 """Set by agent_lsp_start before the tests begin."""
-
-_SHORTEST_LIMIT_S = 10.0
-_AGAIN_S = 5.0
-"""A test that goes on after it was stopped is stopped again after this time."""
 
 _SKIPPED_FOLDERS = {"__pycache__", "node_modules", "build", "dist", "venv", "env"}
 
@@ -120,7 +114,7 @@ class _Result(unittest.TestResult):
         self._groups: dict[str, str] = {}
         self._outcome, self._error, self._began = "passed", None, 0.0
         self._current = ""
-        self._armed = False
+        self._armed, self._clock = False, Clock(RECORDER, _stop)
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         super().startTest(test)
@@ -128,12 +122,12 @@ class _Result(unittest.TestResult):
         self._began = time.perf_counter()
         self._current = case_id(test)
         RECORDER.begin(self._current)
-        self._armed = _arm()
+        self._armed = self._clock.arm()
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
         super().stopTest(test)
         if self._armed:
-            _disarm()
+            self._clock.disarm()
         name, self._current = case_id(test), ""
         if name in self._heard:
             return
@@ -204,28 +198,8 @@ class _Result(unittest.TestResult):
         return True
 
 
-def _arm() -> bool:
-    """Sets the clock for one test, unless the alarm is somebody else's."""
-    limit_s = RECORDER.test_limit_s
-    if not limit_s or threading.current_thread() is not threading.main_thread():
-        return False
-    if signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, None):
-        return False
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
-    return True
-
-
-def _disarm() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-
-def _too_long(_number: int, _frame: Any) -> None:
-    """Ends the test that runs; the next ones get less time, since they may well hang for the same reason."""
-    limit_s = RECORDER.test_limit_s
-    RECORDER.test_limit_s = min(limit_s, max(_SHORTEST_LIMIT_S, limit_s / 2))
-    raise TimeoutError(f"The test did not end within {limit_s:.0f} s and was stopped.")
+def _stop(words: str) -> None:
+    raise TimeoutError(words)
 
 
 def _told(err: Any, test: Any) -> tuple[str, str, int | None]:
