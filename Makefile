@@ -1,5 +1,5 @@
 # Every target does its own set-up from a fresh clone: Python 3.11+, git and make are enough (uv is used when present).
-.PHONY: demo test check lint bench fuzz old-pytest test-editors test-neovim setup schema lock clean
+.PHONY: demo test check lint bench fuzz soak old-pytest test-editors test-neovim setup schema lock clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
@@ -34,6 +34,9 @@ test-editors: setup ## drive the real VS Code (code-server in Chromium) and Neov
 
 test-neovim: setup ## of these, the ones that need nothing but what `make setup` installs
 	@$(PY) -m pytest -q -m editor $(NEOVIM_TESTS) --ignore-glob='*vscode*' $(PYTEST_ARGS)
+
+soak: setup ## 1,000 proposals made, typed over, accepted and rolled back at random, 50 more with the real gate (SEED=n)
+	@SOAK_PROPOSALS=1000 SOAK_REAL_PROPOSALS=50 SOAK_SEED=$(or $(SEED),$(shell date +%s)) $(PY) -m pytest -q -p no:cacheprovider tests/soak
 
 old-pytest: setup ## try the gate on pytest 3.10 to 9.0, each with a Python of its time (needs the network)
 	@$(PY) -m tests.old_pytest

@@ -166,8 +166,9 @@ class Retest:
         return replace(fresh, evidence=evidence, stale_paths=frozenset())
 
     async def _moved(self, fresh: Proposal) -> bool:
+        told = self._shelf.moves(fresh.id)
         sight = await look(self._ports.files, self._ports.editor)
-        return bool(await sight.moved(fresh.witness))
+        return bool(await sight.moved(fresh.witness)) or self._shelf.moves(fresh.id) != told
 
     def _settle(self, current: Proposal, fresh: Proposal) -> None:
         verdict = fresh.evidence.verdict

@@ -133,8 +133,8 @@ async def end_group(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGKILL)  # asyncio's own `kill` reaps what its watcher then waits for
     waiting = asyncio.ensure_future(process.wait())
     try:
         await asyncio.shield(waiting)

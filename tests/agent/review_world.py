@@ -230,10 +230,10 @@ class ContentGate:
 
 
 def _decide(fixed: Sequence[str], broken: Sequence[str], goals_failing: Sequence[str]) -> Decision:
-    if goals_failing:
-        return Decision.FAILED
     if broken:
         return Decision.REGRESSED
+    if goals_failing:
+        return Decision.FAILED
     return Decision.PROVEN if fixed else Decision.PASSED
 
 

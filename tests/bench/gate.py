@@ -94,9 +94,9 @@ async def _measured(project: _Project) -> _Times:
 
 
 async def _verdicts(project: _Project, times: _Times) -> None:
-    """A first verdict, a second on the same base in the same runtime, and one by the affected tests alone."""
+    """A first verdict, a second on the same base in the same runtime, and a second one by the affected tests alone."""
     project.forget()
-    for settings, asked in (({}, (times.first, times.second)), (_STAGED, (times.impacted,))):
+    for settings, asked in (({}, (times.first, times.second)), (_STAGED, ([], times.impacted))):
         lab = laboratory(project.root, Configuration(project.root, lambda _event, _data: None, settings))
         await lab.pool.start()
         try:

@@ -177,8 +177,8 @@ async def test_a_plan_is_edited_and_approved_by_writing_it_and_questions_wait_un
         await hands.until(run_id, "awaiting_approval")
         await nvim.keys(":Agent plan edit<CR>")
         await nvim.seen("Rename all")
-        await nvim.keys("/Rename<CR>dG:w<CR>")
-        await nvim.keys(":bwipe!<CR>i")
+        # At once: the question may come as soon as the plan is written, and is then asked in normal mode.
+        await nvim.keys("/Rename<CR>dG:w<CR>:bwipe!<CR>i")
         await hands.until(run_id, "blocked")
         await hands.shows("asked when you are back in normal mode")
         await nvim.keys("# typed meanwhile")
