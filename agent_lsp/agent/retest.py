@@ -27,6 +27,8 @@ class Retest:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, asyncio.Task[None]] = {}
         self._waiting: Counter[str] = Counter()
+        self._looking: dict[str, bool] = {}
+        """Proposals whose text is being read after their test, and whether it was told to have moved since."""
 
     def start(self, proposal_id: str) -> "asyncio.Task[None]":
         """The running revalidation of this proposal, or a new one. It never raises but for cancelling."""
@@ -55,6 +57,11 @@ class Retest:
             self._waiting[proposal_id] -= 1
             self._waiting += Counter()  # drops what is zero
         return task.done()
+
+    def told_moved(self, proposal_id: str) -> None:
+        """The editor saw text move under it: who reads that text at this moment must not trust it."""
+        if proposal_id in self._looking:
+            self._looking[proposal_id] = True
 
     def running(self, proposal_id: str) -> "tuple[asyncio.Task[None], ...]":
         """The revalidation that is at work for it, if there is one."""
@@ -166,9 +173,12 @@ class Retest:
         return replace(fresh, evidence=evidence, stale_paths=frozenset())
 
     async def _moved(self, fresh: Proposal) -> bool:
-        told = self._shelf.moves(fresh.id)
-        sight = await look(self._ports.files, self._ports.editor)
-        return bool(await sight.moved(fresh.witness)) or self._shelf.moves(fresh.id) != told
+        self._looking[fresh.id] = False
+        try:
+            sight = await look(self._ports.files, self._ports.editor)
+            return bool(await sight.moved(fresh.witness)) or self._looking[fresh.id]
+        finally:
+            del self._looking[fresh.id]
 
     def _settle(self, current: Proposal, fresh: Proposal) -> None:
         verdict = fresh.evidence.verdict

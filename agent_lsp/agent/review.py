@@ -207,7 +207,9 @@ class Review:
         if not proposal.is_open:
             return {}
         paths = frozenset(wanted_list(args, "paths") or ())
-        marked = self._shelf.told_moved(proposal, paths) if paths else await self._shelf.check(proposal.id)
+        if paths:
+            self._retest.told_moved(proposal.id)
+        marked = self._shelf.mark_stale(proposal, paths) if paths else await self._shelf.check(proposal.id)
         if marked.stale:
             self._retest.after_pause(marked.id)
         return {}

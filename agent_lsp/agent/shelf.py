@@ -1,6 +1,5 @@
 """Owns the proposals that are on offer, and how the journal and the watchers hear of each change of them."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -99,7 +98,6 @@ class Shelf:
         self._proposals: dict[str, Proposal] = {}
         self._kept: dict[str, KeptProposal] = {}
         self._told_overlaps: dict[str, tuple[Overlap, ...]] = {}
-        self._moves: Counter[str] = Counter()
         self.watcher: Callable[[Proposal], None] | None = None
 
     def get(self, proposal_id: str) -> Proposal:
@@ -154,22 +152,13 @@ class Shelf:
         self.put(marked)
         return marked
 
-    def told_moved(self, proposal: Proposal, paths: frozenset[str]) -> Proposal:
-        """The editor saw its text move: who looks at the text meanwhile must look again."""
-        self._moves[proposal.id] += 1
-        return self.mark_stale(proposal, paths)
-
-    def moves(self, proposal_id: str) -> int:
-        """How often its text was told to have moved."""
-        return self._moves[proposal_id]
-
     def close(self, proposal: Proposal, state: RunState, message: str, checkpoint_id: str | None = None) -> None:
         """Ends it as APPLIED or DISCARDED; its run ends with it."""
         self._proposals[proposal.id] = ended = replace(proposal, state=state, checkpoint_id=checkpoint_id)
         self.forget(proposal.id)
         closed = [name for name, kept in self._proposals.items() if not kept.is_open]
         for name in closed[:-CLOSED_KEPT]:
-            del self._proposals[name], self._moves[name]
+            del self._proposals[name]
         data = {"proposalId": proposal.id, "runId": proposal.run_id, "state": state.value}
         self._ports.publish("proposal_closed", data | ({"checkpointId": checkpoint_id} if checkpoint_id else {}))
         self._hooks.on_state(proposal.run_id, state, message)

@@ -1,6 +1,7 @@
 """Holds review to its promises as a person meets them: look, accept, discard, test again."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from agent_lsp.agent.shelf import ReviewOptions
 from agent_lsp.domain.changes import FileMode
 from agent_lsp.domain.errors import BadArgumentError, CandidateError, RefusedError, UnknownIdError
 from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.ports import Buffer
 from agent_lsp.domain.task import Goal, RunState
 from agent_lsp.domain.verdict import NOT_RUN, Decision, Evidence, Verdict
 from tests.agent.review_world import World, until
@@ -388,6 +390,31 @@ async def test_typing_while_it_is_tested_again_makes_it_start_over(world: World)
     assert len(world.gate.calls) == 3
     assert (await world.review.apply({"proposalId": proposal_id}))["applied"] is True
     assert world.disk("src/a.py") == five_changed().replace("line 40\n", "two\n").encode()
+
+
+async def test_what_is_typed_while_the_text_is_read_after_the_test_is_not_called_fresh(world: World) -> None:
+    world.put("src/a.py", "a = 1\n" + "pad\n" * 9)
+    proposal_id = await world.offer(await world.edit("src/a.py", "a = 2\n" + "pad\n" * 9))
+    world.editor.open("src/a.py", "a = 1\n" + "pad\n" * 9)
+    reading, go_on, buffers = asyncio.Event(), asyncio.Event(), world.editor.buffers
+
+    async def slow_buffers() -> Sequence[Buffer]:
+        found = await buffers()
+        if world.gate.calls and not go_on.is_set():
+            reading.set()
+            await go_on.wait()
+        return found
+
+    world.editor.buffers = slow_buffers  # type: ignore[method-assign]
+    testing = asyncio.create_task(world.review.revalidate({"proposalId": proposal_id}))
+    await reading.wait()
+    world.editor.type("src/a.py", "pad\n" * 9, "pad\n" * 9 + "typed\n")
+    await world.review.stale({"proposalId": proposal_id, "paths": ["src/a.py"]})
+    go_on.set()
+    await testing
+    assert len(world.gate.calls) == 2, "tested once more, with what was typed"
+    assert (await world.review.apply({"proposalId": proposal_id}))["applied"] is True
+    assert world.editor.documents["src/a.py"].text == "a = 2\n" + "pad\n" * 9 + "typed\n"
 
 
 async def test_text_that_never_rests_stays_stale_with_the_reason(world: World) -> None:

@@ -27,7 +27,7 @@ def resident_bytes(pid: int) -> int:
 
 def open_files(pid: int) -> Counter[str]:
     """What a process's handles lead to, how many to each."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115 - may be no path
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
     return Counter(link.partition(":[")[0] for link in links)
 
 

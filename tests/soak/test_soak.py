@@ -1,6 +1,7 @@
 """A thousand proposals made, typed over, accepted, discarded and rolled back at random: every text is what it must be.
 
-`make test` runs all of it with the quick gate and some with the real one, always the same; `make soak` takes other seeds.
+`make test` runs all of it with the quick gate and a little with the real one, always the same; `make soak` takes other
+seeds.
 """
 
 import asyncio
