@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 _IDLE_LOOK_S: Final = 5.0
 
-_AFTER_RECOVERY: Final = frozenset({"run", "proposal", "apply", "rollback", "checkpoints", "checkpoint"})
+_AT_ONCE: Final = frozenset({"status", "trust", "configure"})
+"""All else waits for the recovery: it must not see what a crash left half applied, nor miss what comes back."""
 
 
 def serve_runtime(root: Path) -> int:
@@ -104,7 +105,7 @@ async def _streams(incoming: int, outgoing: int) -> tuple[asyncio.StreamReader, 
 def _handlers(runtime: Runtime, lent: LinkModels, ended: asyncio.Event, recovered: asyncio.Event) -> dict[str, Handler]:
     def named(name: str) -> Handler:
         async def call(args: Mapping[str, Any]) -> Mapping[str, Any]:
-            if name in _AFTER_RECOVERY:  # it must not see what a crash left half applied, nor miss what comes back
+            if name not in _AT_ONCE:
                 await recovered.wait()
             if name == "run" and runtime.configuration.may_borrow:
                 await lent.refresh()

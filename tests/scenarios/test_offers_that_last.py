@@ -86,3 +86,29 @@ async def fresh(scene: Scene, proposal: Json) -> None:
             assert now["verdict"]["candidate"] != proposal["verdict"]["candidate"]
             return
     raise AssertionError("it stayed stale")
+
+
+async def test_words_about_a_change_that_came_back_send_its_run_on(stage: Stage) -> None:
+    other = edit("calc.py", "return a + b", "return b + a")
+    brain = ScriptedBrain(execution=[calls(FIX), calls(finish()), calls(other), calls(finish("the other way round"))])
+    scene = await stage(brain=brain)
+    proposal = await offered(scene)
+    [dead] = runtimes(scene)
+    os.kill(dead, signal.SIGKILL)
+    await eventually(lambda: [pid for pid in runtimes(scene) if pid != dead])
+    await scene.until(proposal["runId"], "proposed")
+
+    argument = {"proposalId": proposal["proposalId"], "feedback": "b comes first here"}
+    answer = await scene.client.command("agent.discard", argument)
+    assert answer == {"state": "executing"}, "also while the runtime is still starting"
+    await eventually(lambda: brain.left["execution"] == 0, WAIT_S)
+    await scene.until(proposal["runId"], "proposed")
+    again = await scene.proposal(proposal["runId"])
+    assert again["proposalId"] != proposal["proposalId"]
+    assert "+    return b + a" in again["diff"]
+    assert again["verdict"]["decision"] == "proven"
+    assert scene.model is not None
+    asked = str(scene.model.in_phase("execution")[2].text)
+    assert "b comes first here" in asked
+    assert "make add add" in asked
+    assert (await scene.apply(again["proposalId"]))["applied"] is True
