@@ -173,7 +173,7 @@ class Accept:
     def _moved_on(choice: _Choice, now: Proposal) -> str | None:
         if not now.is_open:
             return f"The proposal was {now.state.value} meanwhile."
-        if now.edits is not choice.proposal.edits or not choice.wanted <= set(now.hunk_ids):
+        if now.edits != choice.proposal.edits or not choice.wanted <= set(now.hunk_ids):
             return "The proposal changed while it was being tested; look at it again."
         return None
 

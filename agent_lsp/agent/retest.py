@@ -147,7 +147,7 @@ class Retest:
     def _stands(self, started: Proposal) -> bool:
         """Whether the change on offer still is the one that was begun with."""
         current = self._shelf.get(started.id)
-        return current.is_open and current.edits is started.edits
+        return current.is_open and current.edits == started.edits
 
     def _usable(self, proposal_id: str, rebased: Proposal | Conflict) -> Proposal | None:
         """The proposal on the text as it is now, or None where that ended the matter."""

@@ -75,7 +75,7 @@ class Completion:
         except Exception:
             logger.exception("the search for what a part of %s lacks failed", proposal.id)
             return
-        if found is None or not now.is_open or now.edits is not proposal.edits:
+        if found is None or not now.is_open or now.edits != proposal.edits:
             return
         self._shelf.put(replace(now, suggestion=found))
         text = f"Run {proposal.run_id}: {sentence(proposal, lack.wanted, found)}"
@@ -98,7 +98,7 @@ class Completion:
 
     def _stands(self, proposal: Proposal) -> bool:
         now = self._shelf.get(proposal.id)
-        return now.is_open and now.edits is proposal.edits and not now.stale
+        return now.is_open and now.edits == proposal.edits and not now.stale
 
 
 @dataclass(slots=True)

@@ -202,6 +202,23 @@ async def test_the_hunks_can_be_accepted_one_after_the_other_without_waiting(wor
     assert world.last("proposal_closed")["state"] == "applied"
 
 
+async def test_a_part_is_accepted_while_the_rest_of_an_earlier_part_is_still_tested(world: World) -> None:
+    proposal_id, hunks = await five_hunks(world)
+    rest, part = asyncio.Event(), asyncio.Event()
+    world.gate.during = lambda: setattr(world.gate, "held", rest)
+    assert (await world.review.apply({"proposalId": proposal_id, "hunks": hunks[:3]}))["applied"] is True
+    await until(lambda: len(world.gate.calls) == 2)
+    world.gate.during, world.gate.held = lambda: None, part
+    accepting = asyncio.create_task(world.review.apply({"proposalId": proposal_id, "hunks": hunks[3:4]}))
+    await until(lambda: len(world.gate.calls) == 3)
+    rest.set()
+    await until(lambda: world.last("proposal")["verdict"]["decision"] == "passed")
+    part.set()
+    assert (await accepting)["applied"] is True
+    text = five_changed().replace("changed 35\n", "line 35\n")
+    assert world.disk("src/a.py") == text.encode()
+
+
 async def test_equal_hunks_keep_their_ids_when_the_first_is_gone(world: World) -> None:
     world.put("a.py", "x = 1\n" + "pad\n" * 9 + "x = 1\n" + "pad\n" * 9)
     after = "x = 2\n" + "pad\n" * 9 + "x = 2\n" + "pad\n" * 9
