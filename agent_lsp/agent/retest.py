@@ -176,9 +176,9 @@ class Retest:
         self._looking[fresh.id] = False
         try:
             sight = await look(self._ports.files, self._ports.editor)
-            return bool(await sight.moved(fresh.witness)) or self._looking[fresh.id]
+            return bool(await sight.moved(fresh.witness)) or self._looking.get(fresh.id, True)
         finally:
-            del self._looking[fresh.id]
+            self._looking.pop(fresh.id, None)
 
     def _settle(self, current: Proposal, fresh: Proposal) -> None:
         verdict = fresh.evidence.verdict
