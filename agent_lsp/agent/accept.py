@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent_lsp.agent.apply import Deed, perform
+from agent_lsp.agent.merging import Conflict, rebase
 from agent_lsp.agent.parts import missing_reason
 from agent_lsp.agent.proposals import Proposal, part_goals, part_of, rest_of
 from agent_lsp.agent.retest import Retest
 from agent_lsp.agent.shelf import ReviewOptions, ReviewPorts, Shelf
+from agent_lsp.agent.sight import look
 from agent_lsp.agent.writing import Writing
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.errors import AgentLspError
-from agent_lsp.domain.ids import HunkId
+from agent_lsp.domain.ids import CaseId, HunkId
 from agent_lsp.domain.task import RunState
 from agent_lsp.domain.verdict import Decision, Evidence, Verdict
 
@@ -38,17 +40,29 @@ def stale_reason(proposal: Proposal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What of a proposal is accepted."""
+    """What of a proposal is accepted. `fitted` is that part carried over to the present text, where not all fits."""
 
     proposal: Proposal
     wanted: frozenset[HunkId]
+    fitted: Proposal | None = None
 
     @property
     def whole(self) -> bool:
         return self.wanted == frozenset(self.proposal.hunk_ids)
 
     @property
+    def base_tree(self) -> str:
+        return (self.fitted or self.proposal).base.tree
+
+    @property
+    def goals(self) -> tuple[CaseId, ...]:
+        """What the whole fixed; what was asked for alone where the person's own text took the place of a part."""
+        return part_goals(self.proposal) if self.fitted is None else self.proposal.goal.tests
+
+    @property
     def edits(self) -> tuple[FileEdit, ...]:
+        if self.fitted is not None:
+            return self.fitted.edits
         return self.proposal.edits if self.whole else part_of(self.proposal, self.wanted)
 
     @property
@@ -114,22 +128,35 @@ class Accept:
 
     async def _accept(self, proposal_id: str, wanted: frozenset[HunkId]) -> Answer:
         proposal = await self._shelf.check(proposal_id)
-        if proposal.stale:
+        choice = await self._fitted(_Choice(proposal, wanted)) if proposal.stale else _Choice(proposal, wanted)
+        if choice is None:
             self._retest.after_pause(proposal_id)
             return refusal(stale_reason(proposal), proposal.verdict)
-        choice = _Choice(proposal, wanted)
         if choice.whole and proposal.evidence.verdict.decision is Decision.NOT_RUN:
             await self._retest.wait(proposal_id)
             choice = _Choice(self._shelf.get(proposal_id), wanted)
         evidence = choice.proposal.evidence if choice.whole else await self._test(choice)
         if (reason := await self._objection(choice, evidence)) is not None:
-            if self.on_refused is not None and not choice.whole and not evidence.verdict.decision.acceptable:
+            if (
+                self.on_refused is not None
+                and not (choice.whole or choice.fitted)
+                and not evidence.verdict.decision.acceptable
+            ):
                 self.on_refused(choice.proposal, wanted, evidence.verdict)
             return refusal(reason, evidence.verdict if not choice.whole else choice.proposal.verdict)
         return await self._write(choice, evidence)
 
+    async def _fitted(self, choice: _Choice) -> _Choice | None:
+        """The chosen part of a proposal of which another part is in conflict, carried over; None if it cannot be."""
+        if not choice.proposal.trouble or choice.whole:
+            return None
+        snapshot = await self._ports.trees.snapshot(await self._ports.editor.buffers())
+        part = replace(choice.proposal, edits=choice.edits)
+        fitted = await rebase(part, self._ports.trees, snapshot)
+        return None if isinstance(fitted, Conflict) or not fitted.edits else replace(choice, fitted=fitted)
+
     async def _test(self, choice: _Choice) -> Evidence:
-        """The part as a candidate of its own; its goal is what the whole proposal fixed."""
+        """The part as a candidate of its own."""
         proposal, count = choice.proposal, f"{len(choice.wanted)} of {len(choice.proposal.hunk_ids)} hunks"
 
         def tell(message: str, _: float | None) -> None:
@@ -137,9 +164,9 @@ class Accept:
 
         self._shelf.tell_state(proposal, RunState.VALIDATING, f"testing {count}")
         evidence = await self._ports.gate.validate(
-            proposal.base.tree,
+            choice.base_tree,
             choice.edits,
-            goal_tests=part_goals(proposal),
+            goal_tests=choice.goals,
             scope=proposal.goal.scope,
             on_progress=tell,
         )
@@ -154,7 +181,9 @@ class Accept:
         """Why it may not be written now, with the run back where it was; None if it may."""
         proposal = self._shelf.get(choice.proposal.id)
         reason = self._moved_on(choice, proposal)
-        if reason is None:
+        if reason is None and choice.fitted is not None:
+            reason = await self._moved_under(choice.fitted, evidence)
+        elif reason is None:
             proposal = await self._shelf.check(proposal.id, evidence.witness)
             if proposal.stale:
                 self._retest.after_pause(proposal.id)
@@ -168,6 +197,11 @@ class Accept:
             if not choice.whole:
                 self._shelf.put(proposal)
         return reason
+
+    async def _moved_under(self, fitted: Proposal, evidence: Evidence) -> str | None:
+        sight = await look(self._ports.files, self._ports.editor)
+        moved = await sight.moved({**evidence.witness, **fitted.witness})
+        return f"{', '.join(sorted(moved)[:5])} changed while this was tested; accept it again." if moved else None
 
     @staticmethod
     def _moved_on(choice: _Choice, now: Proposal) -> str | None:

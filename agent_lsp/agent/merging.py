@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from agent_lsp.agent.proposals import UNTESTED, Proposal, names_after
+from agent_lsp.agent.proposals import UNTESTED, Proposal, names_after, part_of
 from agent_lsp.domain.changes import Entry, FileEdit, FileMode, Hunk, hunks_of
+from agent_lsp.domain.ids import HunkId
 from agent_lsp.domain.ports import Snapshot, Trees
 from agent_lsp.domain.text import Decoded, decode, split_lines
 
@@ -38,6 +39,18 @@ async def rebase(proposal: Proposal, trees: Trees, snapshot: Snapshot) -> Propos
         names=names_after(proposal.files, edits),
         trouble="",
     )
+
+
+async def fitting(proposal: Proposal, trees: Trees, snapshot: Snapshot) -> frozenset[HunkId]:
+    """The hunks of a proposal in conflict that newer text still has a place for, all of them together."""
+    found = set()
+    for hunk in proposal.hunk_ids:
+        part = replace(proposal, edits=part_of(proposal, {hunk}))
+        if not isinstance(await rebase(part, trees, snapshot), Conflict):
+            found.add(hunk)
+    together = replace(proposal, edits=part_of(proposal, found))
+    fits = bool(found) and not isinstance(await rebase(together, trees, snapshot), Conflict)
+    return frozenset(found) if fits else frozenset()
 
 
 async def merge_entries(trees: Trees, base: Entry, ours: Entry, theirs: Entry) -> Entry | None:

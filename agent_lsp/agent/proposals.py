@@ -26,7 +26,8 @@ class Proposal:
     `names` gives hunks the id they were first shown under where the text alone would give another one (two equal
     hunks of which the first is gone). `goal_tests` is what a part of it must fix. `state` is what its run rests in:
     PROPOSED or FAILED while it is open, APPLIED or DISCARDED after. `trouble` says why it cannot be made current.
-    `suggestion` is the smallest part found acceptable after a smaller one was refused.
+    `suggestion` is the smallest part found acceptable after a smaller one was refused, `fitting` what of it still fits
+    the text while the rest does not.
     """
 
     id: ProposalId
@@ -45,6 +46,7 @@ class Proposal:
     state: RunState = RunState.PROPOSED
     trouble: str = ""
     suggestion: frozenset[HunkId] = frozenset()
+    fitting: frozenset[HunkId] = frozenset()
 
     @property
     def stale(self) -> bool:
@@ -104,8 +106,9 @@ def event_data(proposal: Proposal, *, allow_unproven: bool = False) -> dict[str,
         "acceptable": allow_unproven or verdict.decision.acceptable,
         "witness": dict(proposal.witness),
     }
-    if proposal.suggestion and proposal.suggestion < set(proposal.hunk_ids):
-        data["suggestion"] = [hunk for hunk in proposal.hunk_ids if hunk in proposal.suggestion]
+    suggestion = proposal.fitting if proposal.trouble else proposal.suggestion
+    if suggestion and suggestion < set(proposal.hunk_ids):
+        data["suggestion"] = [hunk for hunk in proposal.hunk_ids if hunk in suggestion]
     if proposal.checkpoint_id:
         data["checkpointId"] = proposal.checkpoint_id
     return data

@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
-from agent_lsp.agent.merging import Conflict, rebase
+from agent_lsp.agent.merging import Conflict, fitting, rebase
 from agent_lsp.agent.proposals import Proposal, resting_state
 from agent_lsp.agent.shelf import ReviewOptions, ReviewPorts, Shelf
 from agent_lsp.agent.sight import look
 from agent_lsp.domain.errors import AgentLspError
+from agent_lsp.domain.ids import HunkId
 from agent_lsp.domain.task import RunState
 from agent_lsp.domain.verdict import Decision
 
@@ -135,7 +136,10 @@ class Retest:
             rebased = await rebase(started, self._ports.trees, snapshot)
             if not self._stands(started):
                 continue
-            fresh = self._usable(started.id, rebased)
+            fits = await fitting(started, self._ports.trees, snapshot) if isinstance(rebased, Conflict) else frozenset()
+            if not self._stands(started):
+                continue
+            fresh = self._usable(started.id, rebased, fits)
             if fresh is None:
                 return
             fresh = await self._tested(fresh, started)
@@ -149,11 +153,12 @@ class Retest:
         current = self._shelf.get(started.id)
         return current.is_open and current.edits == started.edits
 
-    def _usable(self, proposal_id: str, rebased: Proposal | Conflict) -> Proposal | None:
+    def _usable(self, proposal_id: str, rebased: Proposal | Conflict, fits: frozenset[HunkId]) -> Proposal | None:
         """The proposal on the text as it is now, or None where that ended the matter."""
         current = self._shelf.get(proposal_id)
         if isinstance(rebased, Conflict):
-            self._keep_stale(replace(current, stale_paths=current.stale_paths | {rebased.path}), rebased.reason)
+            paths = current.stale_paths | {rebased.path}
+            self._keep_stale(replace(current, stale_paths=paths, fitting=fits), rebased.reason)
             return None
         if not rebased.edits:
             message = "nothing is left of it: the text already holds the change"

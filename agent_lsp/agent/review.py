@@ -21,7 +21,7 @@ from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import ProposalId
 from agent_lsp.domain.ports import Snapshot
 from agent_lsp.domain.task import Goal, RunState
-from agent_lsp.domain.verdict import Evidence
+from agent_lsp.domain.verdict import Decision, Evidence
 
 logger = logging.getLogger(__name__)
 
@@ -212,6 +212,8 @@ class Review:
         marked = self._shelf.mark_stale(proposal, paths) if paths else await self._shelf.check(proposal.id)
         if marked.stale:
             self._retest.after_pause(marked.id)
+        elif marked.is_open and marked.verdict.decision is Decision.NOT_RUN:  # it was in conflict ever since it changed
+            self._retest.start(marked.id)
         return {}
 
     async def followed(self, proposal_id: str) -> None:

@@ -128,12 +128,17 @@ def verdict_title(card: Card) -> str:
     return f"{decision}{untested}: {', '.join(parts)}"
 
 
-def refusal(card: Card, state: str) -> str | None:
-    """Why the proposal cannot be accepted now; None if it can."""
+def refusal_of_fitting(card: Card, state: str) -> str | None:
+    """Why what still fits of a proposal in conflict cannot be accepted now; None if it can."""
     if not card.open:
         return "This proposal is closed."
-    if state in ("applying", "validating"):
-        return f"Its run is {state}; wait until that is over."
+    return f"Its run is {state}; wait until that is over." if state in ("applying", "validating") else None
+
+
+def refusal(card: Card, state: str) -> str | None:
+    """Why the proposal cannot be accepted now; None if it can."""
+    if (refused := refusal_of_fitting(card, state)) is not None:
+        return refused
     if card.stale and card.data.get("trouble"):
         return f"It does not fit the text as it now is: {card.data['trouble']} Discard it, or take your edit back."
     if card.stale:

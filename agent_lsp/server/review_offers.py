@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from agent_lsp.domain.task import RunState
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.offer import HERE, SOURCE, Offer
-from agent_lsp.server.public import hunk_title, refusal, shorten, verdict_title
+from agent_lsp.server.public import hunk_title, refusal, refusal_of_fitting, shorten, verdict_title
 
 
 def accept(card: Card, state: str, hunk: Json | None) -> Offer:
@@ -51,8 +51,12 @@ def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
     refused, title = refusal(card, state), verdict_title(card)
     if card.suggestion:
         argument = {"proposalId": card.id, "hunks": card.suggestion}
-        count = len(card.suggestion)
-        yield Offer(f"Accept the {count} changes that pass together ({title})", HERE, "agent.apply", argument, refused)
+        what = "1 change" if len(card.suggestion) == 1 else f"{len(card.suggestion)} changes"
+        if card.stale and card.data.get("trouble"):
+            fits = f"Accept the {what} that still fit{'s' * (len(card.suggestion) == 1)} (tested first)"
+            yield Offer(fits, HERE, "agent.apply", argument, refusal_of_fitting(card, state))
+        else:
+            yield Offer(f"Accept the {what} that pass together ({title})", HERE, "agent.apply", argument, refused)
     mine = [str(hunk["id"]) for row, hunk in card.hunks() if row.get("path") == path]
     if len(mine) > 1 and len(mine) < sum(1 for _ in card.hunks()):
         argument = {"proposalId": card.id, "hunks": mine}

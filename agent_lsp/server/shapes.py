@@ -224,7 +224,8 @@ class Proposal(TypedDict):
     """A change with its evidence. `state` is what its run rests in, `stalePaths` what moved since the tests ran.
 
     `verdictTitle` is the verdict in a line, `refused` why it cannot be accepted now.
-    `suggestion` are the hunks of the smallest part found to pass after a smaller one was refused.
+    `suggestion` are the hunks of the smallest part found to pass after a smaller one was refused; while the proposal is
+    in conflict with the text, those that still fit it.
     """
 
     proposalId: str

@@ -155,6 +155,8 @@ class Staleness:
             card.data = {**card.data, "stale": bool(card.moved)}
             self._session.listeners.changed(desk)
             await tell(desk, "stale", {"proposalId": proposal_id, "paths": sorted(card.moved)})
+        elif not card.moved and card.data.get("stale"):  # the runtime found that by itself, and sees whether it is over
+            await tell(desk, "stale", {"proposalId": proposal_id, "paths": []})
 
     def _text(self, desk: Desk, path: str) -> str | None:
         document = self._session.document(desk, path)

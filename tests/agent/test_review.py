@@ -373,6 +373,46 @@ async def test_typing_inside_a_hunk_keeps_it_stale_and_names_the_lines(world: Wo
     assert world.disk("src/a.py") == FIVE.replace("line 11\n", "typed\n").encode()
 
 
+async def test_a_change_in_conflict_does_not_hold_back_those_that_still_fit(world: World) -> None:
+    lines = "".join(f"line {number}\n" for number in range(1, 31))
+    world.put("src/a.py", lines)
+    world.put("src/b.py", "b = 1\n")
+    world.editor.open("src/a.py", lines)
+    after = lines.replace("line 3\n", "new 3\n").replace("line 15\n", "new 15\n").replace("line 25\n", "new 25\n")
+    proposal_id = await world.offer(await world.edit("src/a.py", after), await world.edit("src/b.py", "b = 2\n"))
+    world.editor.type("src/a.py", "line 15\n", "mine 15\n")
+    world.editor.type("src/a.py", "line 30\n", "line 30\ntyped\n")
+    await world.review.revalidate({"proposalId": proposal_id})
+    data = world.last("proposal")
+    first, second, third, other = [hunk["id"] for file in data["files"] for hunk in file["hunks"]]
+    assert (data["stale"], data["suggestion"]) == (True, [first, third, other])
+    assert "line 15" in data["trouble"]
+
+    for asked in (None, [second], [first, second]):
+        answer = await world.review.apply({"proposalId": proposal_id} | ({"hunks": asked} if asked else {}))
+        assert answer["applied"] is False
+        assert "does not fit the text" in answer["reason"]
+    world.gate.calls.clear()
+    answer = await world.review.apply({"proposalId": proposal_id, "hunks": [third, other]})
+    assert answer["applied"] is True, answer
+    mine = lines.replace("line 15\n", "mine 15\n") + "typed\n"
+    assert world.editor.documents["src/a.py"].text == mine.replace("line 25\n", "new 25\n")
+    assert world.disk("src/b.py") == b"b = 2\n"
+    [tested, *_] = world.gate.calls
+    assert b"mine 15\n" in next(edit for edit in tested[0] if edit.path == "src/a.py").before.content  # type: ignore[union-attr]
+
+    await world.review.revalidate({"proposalId": proposal_id})
+    assert world.last("proposal")["suggestion"] == [first]
+    world.editor.type("src/a.py", "mine 15\n", "line 15\n")
+    await world.review.revalidate({"proposalId": proposal_id})
+    data = world.last("proposal")
+    assert (data["stale"], data.get("suggestion")) == (False, None)
+    assert (await world.review.apply({"proposalId": proposal_id}))["applied"] is True
+    assert world.editor.documents["src/a.py"].text == after + "typed\n"
+    assert (await world.review.rollback({"checkpointId": answer["checkpointId"]}))["applied"] is True
+    assert world.disk("src/b.py") == b"b = 1\n"
+
+
 async def test_undoing_what_was_typed_makes_it_fresh_again(world: World) -> None:
     proposal_id, _ = await five_hunks(world)
     world.put("src/a.py", FIVE.replace("line 11\n", "typed\n"))

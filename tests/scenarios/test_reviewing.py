@@ -70,6 +70,36 @@ async def test_what_a_refused_part_lacks_is_found_and_offered_as_one_action(stag
     assert scene.text(uri) == after.replace("a + a", "a * 2")
 
 
+async def test_what_the_persons_typing_is_not_in_the_way_of_is_offered_and_accepted(stage: Stage) -> None:
+    after = THREE.replace("**", "+").replace("//", "-").replace("%", "*")
+    files = {"calc.py": THREE, "tests/test_calc.py": TEST_THREE, "pyproject.toml": CONFIG}
+    scene = await stage(files, fixing(Call("write_file", {"path": "calc.py", "content": after})))
+    uri = scene.open("calc.py")
+    proposal = await proposed(scene, "make the sums right", uri=uri)
+    add, _, mul = [hunk["id"] for hunk in proposal["files"][0]["hunks"]]
+
+    start = scene.text(uri).index("a // b")
+    scene.client.type(uri, start, start + len("a // b"), "b // a")
+    found = await once(scene, proposal, lambda now, row: now.get("suggestion") and row["state"] == "proposed")
+    assert (found["stale"], found["suggestion"]) == (True, [add, mul])
+    assert "line 6: the same lines were changed meanwhile" in found["refused"]
+    lenses = [lens["command"]["title"] for lens in await scene.client.lenses(uri)]
+    assert any(title.startswith("Accept the 2 changes that still fit (tested first)") for title in lenses)
+    await take(scene, uri, 1, "Accept the 2 changes that still fit")
+    mine = after.replace("a - b", "b // a")
+    await scene.client.wait_until(lambda: scene.text(uri) == mine, WAIT_S)
+
+    one = await once(scene, proposal, lambda now, _: now["stale"] and len(now["files"][0]["hunks"]) == 1)
+    [left] = one["files"][0]["hunks"]
+    assert left["newText"] == "    return a - b\n"
+    start = scene.text(uri).index("b // a")
+    scene.client.type(uri, start, start + len("b // a"), "a // b")
+    fresh = await once(scene, proposal, lambda now, _: now["verdict"]["decision"] == "proven")
+    assert (fresh["stale"], fresh["verdict"]["fixed"]) == (False, ["tests/test_calc.py::test_sub"])
+    assert (await accepted(scene, proposal))["applied"] is True
+    assert scene.text(uri) == after
+
+
 async def test_a_change_can_be_edited_in_a_draft_and_is_tested_as_it_then_is(stage: Stage) -> None:
     scene = await stage(brain=fixing(), profile=NEOVIM)
     uri = scene.open("calc.py")

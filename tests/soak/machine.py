@@ -251,6 +251,22 @@ class Person(RuleBasedStateMachine):
         assert answer["applied"] is (data["acceptable"] and not conflicts), (answer, data)
 
     @precondition(lambda self: self.offers)
+    @rule(choice=CHOICE)
+    def accept_what_still_fits(self, choice: int) -> None:
+        """Where the person's text is in the way of some hunks, the others are offered, all of them."""
+        proposal_id = self._chosen(choice)
+        for _ in range(2):
+            self.do(self.world.review.revalidate({"proposalId": proposal_id}))
+        data = self.do(self.world.proposal(proposal_id))
+        if data["state"] in ("applied", "discarded") or not data["trouble"]:
+            return
+        fits = {name for name, (slot, old, new) in self._hunks(data).items() if self.value(slot) in (old, new)}
+        assert set(data.get("suggestion", ())) == fits, data
+        if open_ones := [name for name in fits if self.value(self._hunks(data)[name][0]) != self._hunks(data)[name][2]]:
+            answer = self._accept(proposal_id, data, open_ones)
+            self.world.deeds["in conflict, the rest accepted"] += answer["applied"]
+
+    @precondition(lambda self: self.offers)
     @rule(choice=CHOICE, part=CHOICE, slot=SLOT, value=VALUE, beside=st.booleans())
     def type_while_a_part_is_tested(self, choice: int, part: int, slot: Slot, value: int, beside: bool) -> None:
         proposal_id = self._chosen(choice)

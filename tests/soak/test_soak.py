@@ -35,6 +35,7 @@ DEEDS = (
     "rolled back",
     "not rolled back",
     "typed over while it was tested",
+    "in conflict, the rest accepted",
     "started anew",
 )
 """What must have happened, or the random person did too little."""

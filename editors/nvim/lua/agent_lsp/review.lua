@@ -97,7 +97,7 @@ local function meant(extent, lines, on_meant)
         if now.suggestion then
           on_meant(now, now.suggestion)
         else
-          tell.say('nothing is suggested: it comes after a part was refused')
+          tell.say('nothing is suggested: that comes where a part was refused or no longer fits')
         end
       end)
     end)
