@@ -273,6 +273,7 @@ class Person(RuleBasedStateMachine):
         data = self.do(self.world.proposal(proposal_id))
         if data["state"] in ("applied", "discarded"):
             return
+        self.do(self.world.at_rest())  # what is typed while the files are being written is another matter
         self.world.quick_gate.meanwhile = lambda: self.type_beside(slot) if beside else self.type_over(slot, value)
         self._accept(proposal_id, data, self._wanted(data, part))
         self.world.deeds["typed over while it was tested"] += self.world.quick_gate.meanwhile is None

@@ -1,7 +1,6 @@
 """A thousand proposals made, typed over, accepted, discarded and rolled back at random: every text is what it must be.
 
-`make test` runs all of it with the quick gate and a little with the real one, always the same; `make soak` takes other
-seeds.
+`make test` runs a half of it, always the same, and a little with the real gate; `make soak` all, with other seeds.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from tests.soak.machine import Person
 from tests.soak.resources import Held, held
 from tests.soak.world import SoakWorld
 
-PROPOSALS = int(os.environ.get("SOAK_PROPOSALS", "1000"))
+PROPOSALS = int(os.environ.get("SOAK_PROPOSALS", "500"))
 REAL_PROPOSALS = int(os.environ.get("SOAK_REAL_PROPOSALS", "5"))
 SEED = int(os.environ.get("SOAK_SEED", "5"))
 

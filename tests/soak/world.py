@@ -110,6 +110,12 @@ class SoakWorld:
         self._journal.append(Event(run_id, EventKind.RUN_STARTED, {"goal": "numbers"}))
         return await self.review.offer(run_id, Goal("numbers"), "Other numbers", base, edits, evidence)
 
+    async def at_rest(self) -> None:
+        """Returns once nothing is being tested in the background."""
+        review = self.review
+        while tasks := [*review._retest._running.values(), *review._completion._work._tasks]:
+            await asyncio.wait(tasks)
+
     async def proposal(self, proposal_id: str) -> Json:
         return dict(await self.review.proposal({"proposalId": proposal_id}))
 
