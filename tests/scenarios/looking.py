@@ -74,7 +74,7 @@ def runtimes(scene: Scene) -> list[int]:
     mark = str(scene.root)
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     found = [pid for pid in pids if "agent_lsp runtime" in (line := command_line(pid)) and mark in line]
-    return [pid for pid in found if parent_of(pid) not in found]
+    return [pid for pid in found if (parent := parent_of(pid)) and parent not in found]  # 0: it went meanwhile
 
 
 def below_the_runtime(scene: Scene) -> list[str]:

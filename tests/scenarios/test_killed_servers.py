@@ -99,6 +99,7 @@ async def rested(scene: Scene) -> None:
 
 async def apply_and_kill(scene: Scene, number: int, chance: random.Random, *, server: bool) -> None:
     """kill -9 of the runtime, or of the server with it, at a random moment of an apply."""
+    await eventually(lambda: len(runtimes(scene)) == 1)  # what the one before had just forked may still be going
     [runtime] = runtimes(scene)
     asked = asyncio.ensure_future(scene.client.command("agent.apply", {"proposalId": f"p_n{number}"}))
     await asyncio.sleep(chance.random() * 0.1)
