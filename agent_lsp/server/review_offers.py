@@ -51,12 +51,14 @@ def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
     refused, title = refusal(card, state), verdict_title(card)
     if card.suggestion:
         argument = {"proposalId": card.id, "hunks": card.suggestion}
-        what = "1 change" if len(card.suggestion) == 1 else f"{len(card.suggestion)} changes"
+        count = len(card.suggestion)
         if card.stale and card.data.get("trouble"):
-            fits = f"Accept the {what} that still fit{'s' * (len(card.suggestion) == 1)} (tested first)"
-            yield Offer(fits, HERE, "agent.apply", argument, refusal_of_fitting(card, state))
+            what = "1 change that still fits" if count == 1 else f"{count} changes that still fit"
+            busy = refusal_of_fitting(card, state)
+            yield Offer(f"Accept the {what} (tested first)", HERE, "agent.apply", argument, busy)
         else:
-            yield Offer(f"Accept the {what} that pass together ({title})", HERE, "agent.apply", argument, refused)
+            what = f"{count} changes that pass together ({title})"
+            yield Offer(f"Accept the {what}", HERE, "agent.apply", argument, refused)
     mine = [str(hunk["id"]) for row, hunk in card.hunks() if row.get("path") == path]
     if len(mine) > 1 and len(mine) < sum(1 for _ in card.hunks()):
         argument = {"proposalId": card.id, "hunks": mine}

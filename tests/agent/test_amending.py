@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_lsp.agent.accept import Answer
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.task import RunState
 from tests.agent.review_world import World
@@ -35,13 +36,25 @@ async def world(tmp_path: Path) -> World:
     return made
 
 
-async def test_text_drawn_from_an_older_state_lands_on_the_one_that_came_while_it_was_merged(world: World) -> None:
+async def edited_before(world: World) -> str:
+    """A proposal that is no longer as it was first drawn."""
     proposal_id = await world.offer(await world.edit("a.py", AFTER))
     await world.review.amend({"proposalId": proposal_id, "path": "a.py", "text": AFTER.replace("new 3", "newer 3")})
+    return proposal_id
+
+
+async def being_merged(world: World, proposal_id: str) -> tuple[Merging, "asyncio.Task[Answer]"]:
+    """The person's text, drawn from the first state, at the moment in which it is laid over the present one."""
     merging = Merging(world)
     mine = {"proposalId": proposal_id, "path": "a.py", "from": AFTER, "text": AFTER.replace("line 30", "mine 30")}
     asked = asyncio.create_task(world.review.amend(mine))
     await merging.begun.wait()
+    return merging, asked
+
+
+async def test_text_drawn_from_an_older_state_lands_on_the_one_that_came_while_it_was_merged(world: World) -> None:
+    proposal_id = await edited_before(world)
+    merging, asked = await being_merged(world, proposal_id)
     [_, second] = (await world.review.proposal({"proposalId": proposal_id}))["files"][0]["hunks"]
     await world.review.amend({"proposalId": proposal_id, "hunk": second["id"], "text": "newest 20\n"})
     merging.let.set()
@@ -51,12 +64,8 @@ async def test_text_drawn_from_an_older_state_lands_on_the_one_that_came_while_i
 
 
 async def test_text_for_a_proposal_that_went_while_it_was_merged_is_refused(world: World) -> None:
-    proposal_id = await world.offer(await world.edit("a.py", AFTER))
-    await world.review.amend({"proposalId": proposal_id, "path": "a.py", "text": AFTER.replace("new 3", "newer 3")})
-    merging = Merging(world)
-    mine = {"proposalId": proposal_id, "path": "a.py", "from": AFTER, "text": AFTER.replace("line 30", "mine 30")}
-    asked = asyncio.create_task(world.review.amend(mine))
-    await merging.begun.wait()
+    proposal_id = await edited_before(world)
+    merging, asked = await being_merged(world, proposal_id)
     await world.review.discard({"proposalId": proposal_id})
     merging.let.set()
     with pytest.raises(RefusedError, match="already discarded"):
@@ -65,13 +74,9 @@ async def test_text_for_a_proposal_that_went_while_it_was_merged_is_refused(worl
 
 
 async def test_text_for_a_proposal_that_is_applied_meanwhile_is_refused(world: World) -> None:
-    proposal_id = await world.offer(await world.edit("a.py", AFTER))
-    await world.review.amend({"proposalId": proposal_id, "path": "a.py", "text": AFTER.replace("new 3", "newer 3")})
+    proposal_id = await edited_before(world)
     await world.review.revalidate({"proposalId": proposal_id})
-    merging = Merging(world)
-    mine = {"proposalId": proposal_id, "path": "a.py", "from": AFTER, "text": AFTER.replace("line 30", "mine 30")}
-    asked = asyncio.create_task(world.review.amend(mine))
-    await merging.begun.wait()
+    merging, asked = await being_merged(world, proposal_id)
     world.gate.held = asyncio.Event()
     [first, _] = (await world.review.proposal({"proposalId": proposal_id}))["files"][0]["hunks"]
     applying = asyncio.create_task(world.review.apply({"proposalId": proposal_id, "hunks": [first["id"]]}))

@@ -1,7 +1,6 @@
 """A long session of the real server and its runtime holds no more at its end than at its beginning."""
 
 import asyncio
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from tests.anthropic_server import ScriptedBrain, calls, edit, finish
 from tests.scenarios.conftest import Stage
 from tests.scenarios.scene import CALC, WAIT_S, Scene, command_line, pids_below
+from tests.soak.resources import open_files, resident_bytes
 
 _ROUNDS = 15
 _SETTLED = 5
@@ -19,16 +19,6 @@ _SETTLED = 5
 _GROWTH_BYTES = 10 << 20
 _FIX = edit("calc.py", "return a - b", "return a + b")
 _RIGHT = CALC.replace("a - b", "a + b")
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def open_files(pid: int) -> Counter[str]:
-    """What a process's handles lead to, how many to each."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return Counter(link.partition(":[")[0] for link in links)
 
 
 async def one_round(scene: Scene, uri: str, number: int) -> None:
@@ -67,12 +57,12 @@ async def test_nothing_grows_over_many_proposals(stage: Stage) -> None:
         await one_round(scene, uri, number)
     edge = scene.client.process.pid
     [runtime] = pids_below(edge)
-    before = {pid: (open_files(pid), resident_bytes(pid)) for pid in (edge, runtime)}
+    before = {pid: (Counter(open_files(pid)), resident_bytes(pid)) for pid in (edge, runtime)}
     for number in range(_SETTLED, _ROUNDS):
         await one_round(scene, uri, number)
     assert pids_below(edge) == [runtime], [command_line(pid) for pid in pids_below(edge)]
     for pid, (files, size_bytes) in before.items():
-        assert open_files(pid) - files == Counter(), command_line(pid)
+        assert Counter(open_files(pid)) - files == Counter(), command_line(pid)
         grown_bytes = resident_bytes(pid) - size_bytes
         assert grown_bytes < _GROWTH_BYTES, f"{grown_bytes / (1 << 20):.1f} MiB more in {command_line(pid)}"
     mounts = Path(f"/proc/{runtime}/mountinfo").read_text()

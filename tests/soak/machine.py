@@ -19,6 +19,7 @@ SLOT = st.sampled_from(EVERY_SLOT)
 VALUE = st.integers(-2, 9)
 CHANGES = st.dictionaries(SLOT, VALUE, min_size=1, max_size=5)
 CHOICE = st.integers(0, 1 << 16)
+ENDED = ("applied", "discarded")
 
 Changes = dict[Slot, tuple[int, int]]
 
@@ -188,6 +189,12 @@ class Person(RuleBasedStateMachine):
     def _chosen(self, choice: int) -> str:
         return self.offers[choice % len(self.offers)]
 
+    def _tested(self, proposal_id: str) -> Json:
+        """The proposal as it is after its tests ran on the text as it is."""
+        for _ in range(2):  # the first may join a test that was at its end when the text moved
+            self.do(self.world.review.revalidate({"proposalId": proposal_id}))
+        return self.do(self.world.proposal(proposal_id))
+
     @staticmethod
     def _hunks(data: Json) -> dict[str, tuple[Slot, int, int]]:
         """Each hunk of a proposal as it is shown: slot, old and new number."""
@@ -227,7 +234,7 @@ class Person(RuleBasedStateMachine):
     def accept(self, choice: int, part: int) -> None:
         proposal_id = self._chosen(choice)
         data = self.do(self.world.proposal(proposal_id))
-        if data["state"] in ("applied", "discarded"):
+        if data["state"] in ENDED:
             answer = self.do(self.world.review.apply({"proposalId": proposal_id}))
             assert answer["applied"] is False
             self.offers.remove(proposal_id)
@@ -239,10 +246,8 @@ class Person(RuleBasedStateMachine):
     def test_again_and_accept(self, choice: int) -> None:
         """What was just tested and is acceptable is not refused."""
         proposal_id = self._chosen(choice)
-        for _ in range(2):  # the first may join a test that was at its end when the text moved
-            self.do(self.world.review.revalidate({"proposalId": proposal_id}))
-        data = self.do(self.world.proposal(proposal_id))
-        if data["state"] in ("applied", "discarded"):
+        data = self._tested(proposal_id)
+        if data["state"] in ENDED:
             return
         conflicts = [row for row in self._hunks(data).values() if self.value(row[0]) not in row[1:]]
         assert bool(data["trouble"]) == bool(conflicts), data
@@ -255,10 +260,8 @@ class Person(RuleBasedStateMachine):
     def accept_what_still_fits(self, choice: int) -> None:
         """Where the person's text is in the way of some hunks, the others are offered, all of them."""
         proposal_id = self._chosen(choice)
-        for _ in range(2):
-            self.do(self.world.review.revalidate({"proposalId": proposal_id}))
-        data = self.do(self.world.proposal(proposal_id))
-        if data["state"] in ("applied", "discarded") or not data["trouble"]:
+        data = self._tested(proposal_id)
+        if data["state"] in ENDED or not data["trouble"]:
             return
         fits = {name for name, (slot, old, new) in self._hunks(data).items() if self.value(slot) in (old, new)}
         assert set(data.get("suggestion", ())) == fits, data
@@ -270,10 +273,10 @@ class Person(RuleBasedStateMachine):
     @rule(choice=CHOICE, part=CHOICE, slot=SLOT, value=VALUE, beside=st.booleans())
     def type_while_a_part_is_tested(self, choice: int, part: int, slot: Slot, value: int, beside: bool) -> None:
         proposal_id = self._chosen(choice)
-        data = self.do(self.world.proposal(proposal_id))
-        if data["state"] in ("applied", "discarded"):
-            return
         self.do(self.world.at_rest())  # what is typed while the files are being written is another matter
+        data = self.do(self.world.proposal(proposal_id))
+        if data["state"] in ENDED:
+            return
         self.world.quick_gate.meanwhile = lambda: self.type_beside(slot) if beside else self.type_over(slot, value)
         self._accept(proposal_id, data, self._wanted(data, part))
         self.world.deeds["typed over while it was tested"] += self.world.quick_gate.meanwhile is None
@@ -296,7 +299,7 @@ class Person(RuleBasedStateMachine):
     def discard(self, choice: int, part: int) -> None:
         proposal_id = self._chosen(choice)
         data = self.do(self.world.proposal(proposal_id))
-        if data["state"] in ("applied", "discarded"):
+        if data["state"] in ENDED:
             return
         wanted = self._wanted(data, part)
         answer = self.do(self.world.review.discard({"proposalId": proposal_id, "hunks": wanted}))
@@ -314,7 +317,7 @@ class Person(RuleBasedStateMachine):
         name = list(hunks)[choice % len(hunks)]
         slot, old, _ = hunks[name]
         mine = {"proposalId": proposal_id, "hunk": name, "text": line_of(slot, value)}
-        if data["state"] in ("applied", "discarded") or (value == old and len(hunks) == 1):
+        if data["state"] in ENDED or (value == old and len(hunks) == 1):
             self._refused(self.world.review.amend(mine))
         else:
             self.do(self.world.review.amend(mine))

@@ -1,5 +1,6 @@
 """Owns the count of what a process holds: memory, open files, mounts, processes below it, folders of candidates."""
 
+import contextlib
 import gc
 import os
 import threading
@@ -28,23 +29,26 @@ class Held:
 def held(cache: Path) -> Held:
     """Counted after everything that nobody refers to is gone."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    me = os.getpid()
     return Held(
-        sorted(_open_files()),
+        sorted(open_files(me)),
         len(Path("/proc/self/mountinfo").read_text().splitlines()),
-        descendants(os.getpid()),
+        descendants(me),
         sorted(thread.name for thread in threading.enumerate() if not thread.name.startswith(_OF_THE_LOOP)),
         sorted(path.name for path in cache.glob("*/candidates/*")),
-        pages * os.sysconf("SC_PAGE_SIZE"),
+        resident_bytes(me),
     )
 
 
-def _open_files() -> list[str]:
-    """What each handle leads to, without the numbers that sockets and pipes have."""
+def resident_bytes(pid: int) -> int:
+    """The memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files(pid: int) -> list[str]:
+    """What each handle of a process leads to, without the numbers that sockets and pipes have."""
     found = []
-    for handle in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{handle}").partition(":[")[0])
-        except OSError:
-            continue
+    for handle in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{handle}").partition(":[")[0])
     return found

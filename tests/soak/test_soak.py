@@ -53,7 +53,7 @@ def soak(world: SoakWorld, runner: asyncio.Runner, proposals: int, examples: int
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
-                phases=(Phase.generate, Phase.shrink) if not world.slow else (Phase.generate,),
+                phases=(Phase.generate, Phase.shrink) if not world.real_gate else (Phase.generate,),
                 print_blob=False,
             ),
         )

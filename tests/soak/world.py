@@ -45,8 +45,7 @@ class SoakWorld:
         self.editor = MemoryEditor()
         self.offered = 0
         self.deeds: Counter[str] = Counter()
-        self.slow = real_gate
-        self._real_gate = real_gate
+        self.real_gate = real_gate
         self._configuration = Configuration(root, lambda _name, _data: None, TEST_OPTIONS)
         self.laboratory = laboratory(root, self._configuration)
         self.quick_gate = SlotGate(self.laboratory.trees)
@@ -55,7 +54,7 @@ class SoakWorld:
 
     @property
     def gate(self) -> Judge:
-        return self.laboratory.gate if self._real_gate else self.quick_gate
+        return self.laboratory.gate if self.real_gate else self.quick_gate
 
     async def begin(self) -> None:
         write_project(self.root, project())

@@ -21,7 +21,7 @@ import time
 import types
 from typing import Any
 
-from agent_lsp_clock import Clock  # type: ignore[import-not-found]  # noqa: F401 - for the plugins, which find none
+from agent_lsp_clock import Clock  # type: ignore[import-not-found]  # noqa: F401 - plugins take it from here
 from agent_lsp_lines import HIT, instrument  # type: ignore[import-not-found]
 
 TEXT_LIMIT = 6000
