@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, SandboxKind, SuiteRequest, SuiteRunner
+from agent_lsp.domain.script_outline import ScriptReader
 from agent_lsp.domain.sharding import Room, Shard, as_one, plan_shards
 from agent_lsp.domain.suite_ports import RecallingRunner, SuiteHistory
 from agent_lsp.domain.verdict import SuiteReport
@@ -31,6 +32,7 @@ class GateOptions:
 
     `room` tells what the machine has free: without it, both sides of a comparison run at once and no run is split.
     `history` is kept of tests and used. `note_of_copies` is what each verdict says of tests that ran in a plain copy.
+    `scripts` reads tests of JavaScript.
     """
 
     timeout_s: float = 600.0
@@ -38,6 +40,7 @@ class GateOptions:
     note_of_copies: str = ""
     room: Callable[[], Room] | None = None
     history: SuiteHistory | None = None
+    scripts: ScriptReader | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Gate:
     async def _looked(self, job: Job, before: SuiteReport, after: SuiteReport, looking: Looking) -> Trial:
         """Both runs with all that they make necessary."""
         modules = await self._modules(job)
-        integrity = inspect_tests(job.edits)
+        integrity = inspect_tests(job.edits, self._options.scripts)
         trial = Trial(job.edits, before, after, integrity=integrity, goal_tests=job.goal_tests, candidate=job.tree)
         trial = replace(trial, modules=modules)
         if before.finished and not after.finished and not after.tampered and looking.settle:

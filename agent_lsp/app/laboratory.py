@@ -23,6 +23,7 @@ from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.runners.bytecode import BytecodePacks
 from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
+from agent_lsp.workspace.script_reader import read_script
 from agent_lsp.workspace.sight import Access
 from agent_lsp.workspace.snapshot import GitTrees
 from agent_lsp.workspace.upkeep import Upkeep
@@ -82,7 +83,11 @@ def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     finder = RememberingFinder(configuration.finder, remembering)
     note = note_of_copies(landlock.abi(), network=sandbox.network)
     options_of_gate = GateOptions(
-        settings.tests.timeout_s, note_of_copies=note, room=machine.room, history=history_of(root)
+        settings.tests.timeout_s,
+        note_of_copies=note,
+        room=machine.room,
+        history=history_of(root),
+        scripts=read_script,
     )
     gate = Gate(trees, pool, finder, options_of_gate)
 

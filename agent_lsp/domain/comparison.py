@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from agent_lsp.domain.changes import FileEdit
+from agent_lsp.domain.findings import FindingKind
 from agent_lsp.domain.ids import CaseId
-from agent_lsp.domain.integrity import FindingKind, Integrity, test_names
+from agent_lsp.domain.integrity import Integrity, test_names
 from agent_lsp.domain.verdict import AddedCase, CaseResult, SuiteReport
 
 

@@ -7,37 +7,15 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
 from agent_lsp.domain import assertions
 from agent_lsp.domain.changes import Entry, FileEdit, HunkClass, classify
-from agent_lsp.domain.script_tests import weakened_script
+from agent_lsp.domain.findings import Finding, FindingKind
+from agent_lsp.domain.script_outline import ScriptReader
+from agent_lsp.domain.script_tests import inspect_scripts
 from agent_lsp.domain.text import decode
-
-
-class FindingKind(StrEnum):
-    """What a finding means for the verdict: WEAKENED never counts as green, CONFIG caps it at passed."""
-
-    REMOVED = "removed"
-    WEAKENED = "weakened"
-    CONFIG = "config"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a change did to the tests. `id` is a test's or file's, without parameters; `line` zero-based."""
-
-    kind: FindingKind
-    id: str
-    text: str
-    path: str
-    line: int | None = None
-
-    def concerns(self, case_id: str) -> bool:
-        """Whether a test is the one that was weakened, or lies in the class or file that was."""
-        return case_id == self.id or case_id.startswith((self.id + "::", self.id + "["))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +30,21 @@ class Integrity:
         return tuple(finding for finding in self.findings if finding.kind in kinds)
 
 
-def inspect_tests(edits: Sequence[FileEdit]) -> Integrity:
-    """Compares every test and configuration file of a change with what it was."""
+def inspect_tests(edits: Sequence[FileEdit], scripts: ScriptReader | None = None) -> Integrity:
+    """Compares every test and configuration file of a change with what it was.
+
+    Without `scripts` assertions and skips of other languages are only counted.
+    """
     pairs = [_pair(edit) for edit in edits if _is_test_module(edit)]
     renamed = _renames(pairs)
     findings: list[Finding] = []
     for pair in pairs:
         findings += _compare(pair, renamed)
+    changed, moved = inspect_scripts(edits, scripts)
+    findings += changed
     for edit in edits:
-        findings += [*_config(edit), *_scripts(edit)]
-    return Integrity(tuple(findings), renamed)
+        findings += _config(edit)
+    return Integrity(tuple(findings), renamed | moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +163,6 @@ def _module_level(edit: FileEdit) -> list[Finding]:
         return []
     old, new = (ast.parse(entry.content) for entry in (edit.before, edit.after))
     texts = assertions.file_weaknesses(old, new)
-    return [Finding(FindingKind.WEAKENED, edit.base_path, f"{edit.path}: {text}", edit.path) for text in texts]
-
-
-def _scripts(edit: FileEdit) -> list[Finding]:
-    """Tests in other languages, judged by their text."""
-    if edit.before is None or edit.after is None or classify(edit.base_path) is not HunkClass.TEST:
-        return []
-    texts = weakened_script(edit.path, edit.before.content, edit.after.content)
     return [Finding(FindingKind.WEAKENED, edit.base_path, f"{edit.path}: {text}", edit.path) for text in texts]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, status, weakened, within
 from agent_lsp.domain.coverage import LineEvidence, Provenance, is_source, line_evidence, provenance, unmeasured_sources
 from agent_lsp.domain.doctests import rewritten_doctests
+from agent_lsp.domain.findings import FindingKind
 from agent_lsp.domain.goal_fates import Goals, goals_of
 from agent_lsp.domain.ids import CaseId
-from agent_lsp.domain.integrity import FindingKind
 from agent_lsp.domain.self_regard import asks_for_tests
 from agent_lsp.domain.verdict import Decision, Verdict
 

@@ -5,7 +5,8 @@ import textwrap
 import pytest
 
 from agent_lsp.domain.changes import Entry, FileEdit
-from agent_lsp.domain.integrity import FindingKind, Integrity, inspect_tests
+from agent_lsp.domain.findings import FindingKind
+from agent_lsp.domain.integrity import Integrity, inspect_tests
 
 
 def edit(old: str | None, new: str | None, path: str = "tests/test_a.py", old_path: str | None = None) -> FileEdit:

@@ -3,7 +3,8 @@
 import pytest
 
 from agent_lsp.domain.changes import Entry, FileEdit, HunkClass, classify
-from agent_lsp.domain.integrity import FindingKind, inspect_tests
+from agent_lsp.domain.findings import FindingKind
+from agent_lsp.domain.integrity import inspect_tests
 
 OLD = """import { test, expect } from 'vitest'
 test('adds', () => {

@@ -200,6 +200,23 @@ async def test_a_command_can_pass_a_change_that_it_opened_and_never_prove_it(
 
 
 @needs_node
+async def test_in_an_editor_a_loosened_javascript_test_is_named_and_no_goal_is_reached_by_it(stage: Stage) -> None:
+    loosened = edit("test/add.test.js", "strictEqual(add(1, 2), 3)", "ok(add(1, 2))")
+    renamed = edit("test/add.test.js", "'doubles'", "'twice'")
+    screen = await stage(NODE, ScriptedBrain(execution=[calls(loosened, renamed), calls(finish("adds now"))]))
+
+    run_id = await screen.run("make add add", tests=[ADDS])
+    await screen.until(run_id, "failed")
+    verdict = (await screen.proposal(run_id))["verdict"]
+
+    assert verdict["decision"] == "failed", verdict
+    became = "`assert.strictEqual(add(1, 2), 3)` became `assert.ok(add(1, 2))`"
+    assert verdict["removedOrWeakened"] == [f"{ADDS}: an assertion was loosened: {became}"], (
+        "a renamed test is the same"
+    )
+
+
+@needs_node
 async def test_in_an_editor_a_javascript_fix_beside_python_is_proposed_and_applied(
     stage: Stage,
 ) -> None:
