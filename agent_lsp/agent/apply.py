@@ -1,5 +1,6 @@
 """Owns the one transaction that changes the person's files: all of it or nothing, and never on text that moved."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -225,10 +226,14 @@ async def _intend(hands: Hands, deed: Deed, steps: Sequence[Step]) -> None:
 
 
 async def put(files: Files, path: str, current: Entry | None, entry: Entry | None) -> None:
-    """Replaces a file that now is `current`. A link makes way first, or what it points to would be written."""
+    """Replaces a file that now is `current`; raises StaleError, and leaves it, where it is that no more.
+
+    A link makes way first, or what it points to would be written.
+    """
     if current is not None and current.mode is FileMode.SYMLINK and entry is not None:
-        await files.replace(path, None)
-    await files.replace(path, entry)
+        await files.replace(path, None, current)
+        current = None
+    await files.replace(path, entry, current)
 
 
 def _is_link_swap(step: DiskStep) -> bool:
@@ -280,7 +285,12 @@ async def _do(hands: Hands, step: Step, tried: list[Step]) -> None:
         if await hands.files.read(step.path) != step.before:
             raise StaleError(f"{step.path} changed just now")
         tried.append(step)
-        await put(hands.files, step.path, step.before, step.after)
+        try:
+            await put(hands.files, step.path, step.before, step.after)
+        except StaleError:
+            if not _is_link_swap(step):
+                tried.pop()  # somebody wrote it in the last moment, and it was left alone
+            raise
         return
     tried.append(step)
     _believe(step, await hands.editor.edit(step.change))
@@ -303,7 +313,8 @@ async def _undo(hands: Hands, step: Step) -> bool:
     if isinstance(step, DiskStep):
         current = await hands.files.read(step.path)
         if current != step.before and (current == step.after or (current is None and _is_link_swap(step))):
-            await put(hands.files, step.path, current, step.before)
+            with contextlib.suppress(StaleError):
+                await put(hands.files, step.path, current, step.before)
             current = await hands.files.read(step.path)
         return current == step.before
     for _ in range(2):

@@ -8,7 +8,7 @@ from agent_lsp.agent.apply import Hands, put, without_edit
 from agent_lsp.agent.merging import merge_entries
 from agent_lsp.agent.sight import Sight, look, text_like
 from agent_lsp.domain.changes import Entry, FileMode
-from agent_lsp.domain.errors import AgentLspError, ToolError
+from agent_lsp.domain.errors import AgentLspError, StaleError, ToolError
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.keeping import Checkpoint, CheckpointFile, CheckpointState
 from agent_lsp.domain.policy import inside_root
@@ -157,8 +157,7 @@ async def _undo_file(hands: Hands, file: CheckpointFile, sight: Sight) -> bool |
         return False
     between = current is None and file.before is not None and file.before.mode is FileMode.SYMLINK
     if current == file.after or between:
-        await put(hands.files, file.path, current, file.before)
-        return True
+        return await _put_back(hands, file.path, current, file.before)
     return await _undo_around(hands, file, current)
 
 
@@ -169,7 +168,14 @@ async def _undo_around(hands: Hands, file: CheckpointFile, current: Entry | None
     merged = await merge_entries(hands.trees, file.after, current, file.before)
     if merged is None or merged == current:
         return False if file.in_editor or merged == current else None
-    await put(hands.files, file.path, current, merged)
+    return await _put_back(hands, file.path, current, merged)
+
+
+async def _put_back(hands: Hands, path: str, current: Entry | None, wanted: Entry | None) -> bool | None:
+    try:
+        await put(hands.files, path, current, wanted)
+    except StaleError:
+        return None
     return True
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any, Protocol
 
 from agent_lsp.domain.changes import Entry, FileEdit
@@ -68,6 +68,12 @@ class Trees(Protocol):
         ...
 
 
+class Was(Enum):
+    """What a file is before it is replaced, where nobody says: whatever it is."""
+
+    ANYTHING = auto()
+
+
 class Files(Protocol):
     """The person's files on disk. Only apply uses the writing half. Adapter: workspace/files.py."""
 
@@ -75,10 +81,11 @@ class Files(Protocol):
         """What lies on disk at a path relative to the root, or None."""
         ...
 
-    async def replace(self, path: str, entry: Entry | None) -> None:
+    async def replace(self, path: str, entry: Entry | None, was: Entry | Was | None = Was.ANYTHING) -> None:
         """Writes, creates (with its folders) or deletes one file: temporary file, fsync, rename, fsync of the folder.
 
-        Keeps owner and permission bits of what it replaces. Raises RefusedError with what to do.
+        Keeps owner and permission bits of what it replaces. Raises RefusedError with what to do, and StaleError where
+        the file is not what it `was`, be it since the last moment; it is left alone then.
         """
         ...
 

@@ -11,10 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from agent_lsp.domain.changes import Entry, FileMode
-from agent_lsp.domain.errors import RefusedError, SnapshotError
+from agent_lsp.domain.errors import RefusedError, SnapshotError, StaleError
+from agent_lsp.domain.ports import Was
 from agent_lsp.workspace.layout import STATE_FOLDER
 from agent_lsp.workspace.listing import FORBIDDEN
 from agent_lsp.workspace.statcache import load
+from agent_lsp.workspace.swap import create_absent, delete_expected, replace_expected
 
 _ADVICE: Final = {
     errno.EACCES: "Give yourself the right to write there, then apply again.",
@@ -46,9 +48,12 @@ class DiskFiles:
         """What lies on disk at a path, or None. A symlink is told as such. Raises RefusedError."""
         return await asyncio.to_thread(self._read, path)
 
-    async def replace(self, path: str, entry: Entry | None) -> None:
-        """Writes, creates (with its folders) or deletes one file. Raises RefusedError with what to do."""
-        await asyncio.to_thread(self._replace, path, entry)
+    async def replace(self, path: str, entry: Entry | None, was: Entry | Was | None = Was.ANYTHING) -> None:
+        """Writes, creates (with its folders) or deletes one file. Raises RefusedError with what to do.
+
+        Raises StaleError where the file is not what it `was`, be it since the last moment; it is left alone then.
+        """
+        await asyncio.to_thread(self._replace, path, entry, was)
 
     async def hold_room(self, size_bytes: int) -> Callable[[], None]:
         """Takes so much of the disk until the answer is called, so that putting files back finds it free.
@@ -107,19 +112,21 @@ class DiskFiles:
             raise RefusedError(error.message, hint=_ADVICE[errno.EACCES]) from error
         return None if loaded is None else Entry(loaded.content, FileMode(loaded.mode))
 
-    def _replace(self, path: str, entry: Entry | None) -> None:
+    def _replace(self, path: str, entry: Entry | None, was: Entry | Was | None) -> None:
         follow = entry is not None and entry.mode is not FileMode.SYMLINK
         try:
             target = self._place(path, follow=follow)
             if entry is None:
-                _delete(target, self._root)
+                done = _delete(target, self._root, was)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _write(target, entry)
+                done = _write(target, entry, was)
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, "See the log for what the system said.")
             reason = error.strerror or str(error)
             raise RefusedError(f"{path} was not written: {reason}. {advice}", hint=advice) from error
+        if not done:
+            raise StaleError(f"{path} changed just now")
 
     def _place(self, path: str, *, follow: bool) -> Path:
         """Where a path leads on disk, inside the root. Raises RefusedError."""
@@ -136,7 +143,21 @@ class DiskFiles:
         return real
 
 
-def _write(target: Path, entry: Entry) -> None:
+def _is(was: Entry | None) -> Callable[[Path], bool]:
+    """Whether a file is what it was."""
+
+    def same(path: Path) -> bool:
+        try:
+            loaded = load(str(path))
+        except SnapshotError:
+            return False
+        return (None if loaded is None else Entry(loaded.content, FileMode(loaded.mode))) == was
+
+    return same
+
+
+def _write(target: Path, entry: Entry, was: Entry | Was | None) -> bool:
+    """False where the target is not what it was."""
     before = _stat(target)
     if before is not None and stat.S_ISDIR(before.st_mode):
         raise IsADirectoryError(errno.EISDIR, "there is a folder")
@@ -148,12 +169,17 @@ def _write(target: Path, entry: Entry) -> None:
     if before is not None and regular and not before.st_mode & 0o222:
         raise PermissionError(errno.EACCES, "the file is read-only")
     draft = _draft(target, entry, before if regular else None)
+    done = True
     try:
-        draft.replace(target)
+        if isinstance(was, Was):
+            draft.replace(target)
+        else:
+            done = create_absent(draft, target) if was is None else replace_expected(draft, target, _is(was))
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+    return done
 
 
 def _draft(target: Path, entry: Entry, before: os.stat_result | None) -> Path:
@@ -203,15 +229,20 @@ def _umask() -> int:
         return 0o022
 
 
-def _delete(target: Path, root: Path) -> None:
+def _delete(target: Path, root: Path, was: Entry | Was | None) -> bool:
+    """False where the target is not what it was."""
     before = _stat(target)
     if before is None:
-        return
+        return was in (None, Was.ANYTHING)
     if stat.S_ISDIR(before.st_mode):
         raise IsADirectoryError(errno.EISDIR, "there is a folder")
-    target.unlink()
+    if isinstance(was, Was):
+        target.unlink()
+    elif not delete_expected(target, _is(was), _DRAFT):
+        return False
     _sync_folder(target.parent)
     _drop_empty(target.parent, root)
+    return True
 
 
 def _drop_empty(folder: Path, root: Path) -> None:

@@ -16,7 +16,7 @@ from agent_lsp.domain.changes import Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.keeping import Checkpoint, CheckpointRow, CheckpointState
-from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome, Clock, Snapshot
+from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome, Clock, Snapshot, Was
 from agent_lsp.domain.task import Goal, RunState
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
 from agent_lsp.workspace.files import DiskFiles
@@ -42,12 +42,12 @@ class GuardedFiles(DiskFiles):
         self.refuses: dict[str, OSError | RefusedError] = {}
         self.writes: list[str] = []
 
-    async def replace(self, path: str, entry: Entry | None) -> None:
+    async def replace(self, path: str, entry: Entry | None, was: Entry | Was | None = Was.ANYTHING) -> None:
         self.guard(f"before {path}")
         if path in self.refuses:
             raise self.refuses[path]
         self.writes.append(path)
-        await super().replace(path, entry)
+        await super().replace(path, entry, was)
         self.guard(f"after {path}")
 
 

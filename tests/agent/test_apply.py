@@ -161,6 +161,35 @@ async def test_a_file_deleted_under_us_is_a_stale_proposal(world: World) -> None
     assert data["verdict"]["reasons"][0] == "c.py was deleted; the proposal changes it."
 
 
+LAST_MOMENT = ["written", "deleted", "created"]
+
+
+@pytest.mark.parametrize("deed", LAST_MOMENT)
+async def test_what_a_program_does_to_a_closed_file_after_the_last_look_is_not_lost(world: World, deed: str) -> None:
+    """Here the file is what was tested when it is looked at, and another when it is written."""
+    for name in ("c.py", "d.py", "gone.py"):
+        world.put(name, f"{name} = 1\n")
+    path = {"written": "d.py", "deleted": "gone.py", "created": "new.py"}[deed]
+    proposal_id = await world.offer(
+        await world.edit("c.py", "c.py = 2\n"),
+        await world.edit("d.py", "d.py = 2\n"),
+        await world.edit("new.py", "new\n"),
+        await world.edit("gone.py", None),
+    )
+
+    def write_now(moment: str) -> None:
+        if moment == f"before {path}":
+            world.put(path, "by a program\n")
+
+    world.files.guard = write_now
+    answer = await world.review.apply({"proposalId": proposal_id})
+    assert (answer["applied"], answer["reason"]) == (False, f"{path} changed just now. Nothing was changed."), answer
+    left = {name: world.disk(name) for name in ("c.py", "d.py", "new.py", "gone.py")}
+    before = {"c.py": b"c.py = 1\n", "d.py": b"d.py = 1\n", "new.py": None, "gone.py": b"gone.py = 1\n"}
+    assert left == {**before, path: b"by a program\n"}
+    assert [kept.state for kept in world.checkpoints.kept.values()] == [CheckpointState.UNDONE]
+
+
 @pytest.mark.parametrize("is_open", [False, True])
 @pytest.mark.parametrize(
     ("before", "after"),

@@ -154,6 +154,6 @@ def _end(conversation: Conversation, stream: Stream) -> None:
 
 def _memory_kib(pid: int) -> int:
     for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Anonymous:"):
             return int(line.split()[1])
-    raise AssertionError("no Pss in smaps_rollup")
+    raise AssertionError("no Anonymous in smaps_rollup")
