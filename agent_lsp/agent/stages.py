@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from agent_lsp.agent.checks import Checks
 from agent_lsp.agent.goal_tests import find_goals
+from agent_lsp.agent.last_word import LastWord, Pending, Trying, ended, failed, in_parts, told
+from agent_lsp.agent.suite_runs import Manner
 from agent_lsp.agent.validation import Gate, OnProgress
 from agent_lsp.domain import staging
 from agent_lsp.domain.changes import FileEdit
@@ -17,7 +19,7 @@ from agent_lsp.domain.impact import Selection, SuiteFacts, guessed_whole_s, sele
 from agent_lsp.domain.imports import is_test_file
 from agent_lsp.domain.languages import is_code
 from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, Trees
-from agent_lsp.domain.staging import Settled, ran_out_of_time, settle, syntax_troubles, told_also
+from agent_lsp.domain.staging import Settled, ran_out_of_time, syntax_troubles, told_also
 from agent_lsp.domain.suite_ports import Imports, SuiteMemory
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
 
@@ -36,7 +38,6 @@ _START_UP_S: Final = 30.0
 
 _SHRINK: Final = 5.0
 _ATTEMPTS: Final = 3
-_PENDING_KEPT: Final = 8
 _CHECKS_WAIT_S: Final = 2.0
 """How long a verdict waits for the checkers once its tests are over; half the time of the tests if that is longer."""
 
@@ -73,22 +74,6 @@ class StagePorts:
     options: Callable[[], StageOptions]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    base_tree: str
-    edits: tuple[FileEdit, ...]
-    goal_tests: tuple[CaseId, ...]
-    tell: OnProgress | None
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        return tuple(sorted({path for edit in self.edits for path in (edit.path, edit.base_path)}))
-
-    def told(self, text: str) -> None:
-        if self.tell is not None:
-            self.tell(text, None)
-
-
 @dataclass(slots=True)
 class _Speaker:
     """Passes progress on until nobody should hear of this work any more."""
@@ -102,16 +87,6 @@ class _Speaker:
             self.to(text, share)
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A whole run that could follow, or already runs."""
-
-    job: _Job
-    first: Evidence
-    task: "asyncio.Task[Evidence] | None" = None
-    followed: bool = False
-
-
 class StagedGate:
     """A Validator in front of the gate. Small suites are run whole at once; of large ones the affected tests first.
 
@@ -121,7 +96,7 @@ class StagedGate:
     def __init__(self, gate: Gate, ports: StagePorts) -> None:
         self._gate, self._ports = gate, ports
         self._checks = Checks(ports.trees, ports.pool, ports.finder)
-        self._pending: dict[str, _Pending] = {}
+        self._last = LastWord(gate, ports.memory)
 
     async def validate(
         self,
@@ -133,8 +108,8 @@ class StagedGate:
         on_progress: OnProgress | None = None,
     ) -> Evidence:
         """See Judge. What is proposed waits for the affected tests only, where the suite is large."""
-        job = _Job(base_tree, edits, goal_tests, on_progress)
-        self._drop_unfollowed()
+        job = Trying(base_tree, edits, goal_tests, on_progress)
+        self._last.drop_unfollowed()
         if (broken := await self._unparsable(job)) is not None:
             return broken
         options = self._ports.options()
@@ -144,6 +119,7 @@ class StagedGate:
                 evidence = await self._gate.validate(
                     base_tree, edits, goal_tests=goal_tests, scope=scope, on_progress=on_progress
                 )
+                evidence = evidence if scope else self._with_one_piece(job, evidence)
             else:
                 evidence = await self._in_stages(job, options)
             if checks is not None:
@@ -154,8 +130,7 @@ class StagedGate:
             if checks is not None:
                 checks.cancel()
                 await asyncio.gather(checks, return_exceptions=True)
-        if (pending := self._pending.get(evidence.verdict.candidate)) is not None:
-            pending.first = evidence
+        self._last.renew(evidence)
         return evidence
 
     async def run_once(
@@ -169,23 +144,19 @@ class StagedGate:
         return await self._gate.run_once(candidate, tests, watch, **limits)
 
     def follow(self, evidence: Evidence) -> "asyncio.Task[Settled] | None":
-        """Runs the whole suite for a verdict that rests on a selection; None where there is nothing to follow."""
-        pending = self._pending.get(evidence.verdict.candidate)
-        if pending is None or evidence.verdict.selection != "impacted":
-            return None
-        pending.followed = True
-        return asyncio.get_running_loop().create_task(self._followed(pending))
+        """Runs what has the last word on a verdict that rests on a selection, or on several parts of the suite.
+
+        None where there is nothing to follow.
+        """
+        return self._last.follow(evidence)
 
     async def close(self) -> None:
         """Ends whole runs that nobody waits for."""
-        tasks = [pending.task for pending in self._pending.values() if pending.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._last.close()
 
     # --- parse -------------------------------------------------------------------------------------------------
 
-    async def _unparsable(self, job: _Job) -> Evidence | None:
+    async def _unparsable(self, job: Trying) -> Evidence | None:
         troubles = await asyncio.to_thread(syntax_troubles, job.edits)
         if not troubles:
             return None
@@ -203,32 +174,32 @@ class StagedGate:
 
     # --- tests -------------------------------------------------------------------------------------------------
 
-    async def _in_stages(self, job: _Job, options: StageOptions) -> Evidence:
+    async def _in_stages(self, job: Trying, options: StageOptions) -> Evidence:
         facts = await self._ports.memory.facts()
         if await self._is_large(job, facts, options):
             selection = await self._selection(job, facts, options.first_s)
             if selection is not None:
                 return await self._selected(job, selection, facts, options, None)
         speaker = _Speaker(job.tell)
-        whole = asyncio.get_running_loop().create_task(self._whole(replace(job, tell=speaker)))
+        whole = asyncio.get_running_loop().create_task(self._last.whole(replace(job, tell=speaker)))
         try:
             await asyncio.wait({whole}, timeout=options.staged_over_s)
             if whole.done() and not ran_out_of_time(whole.result()):
-                return whole.result()
+                return self._with_one_piece(job, whole.result())
             selection = await self._selection(job, facts, options.first_s)
             if selection is None:
-                return await whole
+                return self._with_one_piece(job, await whole)
             speaker.to = None
             running = None if whole.done() else whole
             evidence = await self._selected(job, selection, facts, options, running)
         except BaseException:
-            await _ended(whole)
+            await ended(whole)
             raise
-        if not self._is_kept(whole):
-            await _ended(whole)
+        if not self._last.keeps(whole):
+            await ended(whole)
         return evidence
 
-    async def _is_large(self, job: _Job, facts: SuiteFacts, options: StageOptions) -> bool:
+    async def _is_large(self, job: Trying, facts: SuiteFacts, options: StageOptions) -> bool:
         if facts.whole_s is not None:
             return facts.whole_s > options.staged_over_s
         paths = await self._ports.trees.paths(job.base_tree)
@@ -237,11 +208,11 @@ class StagedGate:
         graph = await self._graph(job)
         return graph is not None and guessed_whole_s(graph, facts) > options.staged_over_s
 
-    async def _graph(self, job: _Job) -> Any:
+    async def _graph(self, job: Trying) -> Any:
         tree = await self._ports.trees.write(job.base_tree, job.edits)
         return await self._ports.imports.graph(job.base_tree, tree)
 
-    async def _selection(self, job: _Job, facts: SuiteFacts, budget_s: float) -> Selection | None:
+    async def _selection(self, job: Trying, facts: SuiteFacts, budget_s: float) -> Selection | None:
         """What is worth running first; None where that is (nearly) everything, or cannot be told."""
         if any(is_code(path) and not path.endswith(".py") for path in job.paths):
             return None  # its tests are those of another runner, whose files no graph of imports holds
@@ -258,7 +229,7 @@ class StagedGate:
 
     async def _selected(
         self,
-        job: _Job,
+        job: Trying,
         selection: Selection,
         facts: SuiteFacts,
         options: StageOptions,
@@ -278,12 +249,12 @@ class StagedGate:
             selection = await self._selection(job, await self._ports.memory.facts(), budget_s) or selection
         assert evidence is not None, "the last attempt has no limit"
         if evidence.verdict.selection == "full":
-            return evidence
+            return self._with_one_piece(job, evidence)
         return self._with_rest(job, evidence, selection, facts, options, whole)
 
     async def _first_of(
         self,
-        job: _Job,
+        job: Trying,
         selection: Selection,
         whole: "asyncio.Task[Evidence] | None",
         limit_s: float | None,
@@ -300,7 +271,7 @@ class StagedGate:
                 job.edits,
                 goal_tests=job.goal_tests,
                 scope=selection.tests,
-                enough_s=enough_s,
+                manner=Manner(enough_s),
                 on_progress=speaker,
             )
         )
@@ -309,17 +280,25 @@ class StagedGate:
             done, _ = await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if not done and speaker.share >= _WORTH_WAITING:
                 await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-            if not some.done() and whole is not None and whole.done() and not _told(whole):
+            if not some.done() and whole is not None and whole.done() and not told(whole):
                 await asyncio.wait({some}, timeout=limit_s)
             if some.done():
                 return some.result()
-            return whole.result() if whole is not None and whole.done() and not _failed(whole) else None
+            return whole.result() if whole is not None and whole.done() and not failed(whole) else None
         finally:
-            await _ended(some)
+            await ended(some)
+
+    def _with_one_piece(self, job: Trying, evidence: Evidence) -> Evidence:
+        """Says that what ran in parts is run once more, where that may change something."""
+        if not in_parts(evidence) or not evidence.verdict.decision.acceptable:
+            return evidence
+        evidence = told_also(evidence, [staging.ONE_PIECE_FOLLOWS])
+        self._last.keep(Pending(job, evidence))
+        return evidence
 
     def _with_rest(
         self,
-        job: _Job,
+        job: Trying,
         evidence: Evidence,
         selection: Selection,
         facts: SuiteFacts,
@@ -328,70 +307,16 @@ class StagedGate:
     ) -> Evidence:
         """Says what was left out, and what becomes of it."""
         decision = evidence.verdict.decision
-        told = [*selection.sentences(), *staging.cut_short(evidence)]
+        said = [*selection.sentences(), *staging.cut_short(evidence)]
         evidence = staging.without_noise(evidence, job.goal_tests)
         worthwhile = decision.acceptable or decision is Decision.UNDECIDED
         hopeless = facts.unended and (facts.whole_s or 0.0) >= 0.9 * options.timeout_s
         if worthwhile and hopeless:
             limit = f"{options.timeout_s:.0f} s (tests.timeout_s)"
-            told.append(f"The whole suite is not run, since it does not end within {limit}.")
+            said.append(f"The whole suite is not run, since it does not end within {limit}.")
         elif worthwhile:
-            told.append(staging.IN_THE_BACKGROUND)
-        evidence = told_also(evidence, told)
+            said.append(staging.IN_THE_BACKGROUND)
+        evidence = told_also(evidence, said)
         if worthwhile and not hopeless:
-            self._keep(_Pending(job, evidence, None if _failed(whole) else whole))
+            self._last.keep(Pending(job, evidence, None if failed(whole) else whole))
         return evidence
-
-    # --- the whole suite ---------------------------------------------------------------------------------------
-
-    async def _whole(self, job: _Job) -> Evidence:
-        return await self._gate.validate(job.base_tree, job.edits, goal_tests=job.goal_tests, on_progress=job.tell)
-
-    async def _followed(self, pending: _Pending) -> Settled:
-        job = replace(pending.job, tell=None)
-        task = pending.task or asyncio.get_running_loop().create_task(self._whole(job))
-        pending.task = task
-        try:
-            settled = settle(pending.first, await asyncio.shield(task))
-        finally:
-            if task.done():
-                self._pending.pop(pending.first.verdict.candidate, None)
-            else:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        if settled.audited:
-            await self._ports.memory.audit(job.paths, settled.missed)
-        return settled
-
-    def _keep(self, pending: _Pending) -> None:
-        key = pending.first.verdict.candidate
-        for other in [name for name in self._pending if name == key] + list(self._pending)[:-_PENDING_KEPT]:
-            old = self._pending.pop(other)
-            if old.task is not None and old.task is not pending.task:
-                old.task.cancel()
-        self._pending[key] = pending
-
-    def _drop_unfollowed(self) -> None:
-        """Whole runs that began on their own and whose change was not proposed."""
-        for pending in self._pending.values():
-            if pending.task is not None and not pending.followed:
-                pending.task.cancel()
-                pending.task = None
-
-    def _is_kept(self, task: "asyncio.Task[Evidence]") -> bool:
-        return any(pending.task is task for pending in self._pending.values())
-
-
-def _failed(whole: "asyncio.Task[Evidence] | None") -> bool:
-    """Whether it ended without any evidence."""
-    return whole is not None and whole.done() and (whole.cancelled() or whole.exception() is not None)
-
-
-def _told(whole: "asyncio.Task[Evidence]") -> bool:
-    return not _failed(whole) and not ran_out_of_time(whole.result())
-
-
-async def _ended(task: "asyncio.Task[Evidence]") -> None:
-    """Cancels it and waits until nothing of it runs."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

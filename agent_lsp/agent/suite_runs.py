@@ -44,6 +44,18 @@ class GateOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How the tests of one validation are run: after `enough_s` no further one is begun, where the runner can do that.
+
+    `in_one_piece` splits no run; `parts` is then what a run in parts of the same change showed, to learn from it.
+    """
+
+    enough_s: float | None = None
+    in_one_piece: bool = False
+    parts: SuiteReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One validation: the trees to test and what to run in them."""
 
@@ -54,7 +66,12 @@ class Job:
     tests: tuple[str, ...]
     watch: tuple[str, ...]
     tell: OnProgress
-    enough_s: float | None = None
+    manner: Manner = field(default_factory=Manner)
+
+    @property
+    def enough_s(self) -> float | None:
+        """See Manner."""
+        return self.manner.enough_s
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -169,7 +186,7 @@ class SuiteRuns:
         """How to split the run with the change; empty where it is better, or known to be necessary, in one piece."""
         runner = _recalling(self._runners.get(job.base_tree))
         room = self._room()
-        if room is None or runner is None or not runner.splits or not known.finished:
+        if job.manner.in_one_piece or room is None or runner is None or not runner.splits or not known.finished:
             return ()
         shards = plan_shards(known, room, job.first)
         if not shards or self._options.history is None:

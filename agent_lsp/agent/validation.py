@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from agent_lsp.agent.goal_tests import find_goals
 from agent_lsp.agent.second_looks import Looking, SecondLooks
-from agent_lsp.agent.suite_runs import ISOLATING, GateOptions, Job, OnProgress, SuiteRuns
+from agent_lsp.agent.suite_runs import ISOLATING, GateOptions, Job, Manner, OnProgress, SuiteRuns
 from agent_lsp.agent.validation_pace import beside, paced
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.comparison import Trial, added_ids, compare, disputed, status, suspects
@@ -42,13 +42,12 @@ class Gate:
         *,
         goal_tests: tuple[CaseId, ...] = (),
         scope: tuple[str, ...] = (),
-        enough_s: float | None = None,
+        manner: Manner = Manner(),  # noqa: B008 - it is frozen
         on_progress: OnProgress | None = None,
     ) -> Evidence:
         """The change's verdict with the runs that it rests on. A failing test is a result, and so is having no runner.
 
-        After `enough_s` no further test is begun, where the runner can do that. Raises CandidateError if a candidate
-        cannot be made. Cancelling closes every candidate.
+        Raises CandidateError if a candidate cannot be made. Cancelling closes every candidate.
         """
         started_s = time.monotonic()
         tree = await self._trees.write(base_tree, edits)
@@ -56,7 +55,7 @@ class Gate:
         goal_tests = await find_goals(self._trees, base_tree, goal_tests, scope, [edit.path for edit in edits])
         tests = tuple(dict.fromkeys([*scope, *map(selection_of, goal_tests)])) if scope else ()
         watch = tuple(edit.path for edit in python_sources(edits))
-        job = Job(base_tree, tree, edits, goal_tests, tests, watch, on_progress or _silent, enough_s)
+        job = Job(base_tree, tree, edits, goal_tests, tests, watch, on_progress or _silent, manner)
         selection = "impacted" if scope else "full"
         try:
             history = await self._history()
@@ -98,12 +97,14 @@ class Gate:
             return await self._looked(job, before, after, Looking(history))
         after, ahead, split = await self._beside_known(job, known)
         trial = await self._looked(job, known, after, Looking(history, ahead, settle=not split))
+        if job.manner.parts is not None:
+            await self._learn_of_parts(job, job.manner.parts, trial, tuple(job.manner.parts.cases))
         doubtful = _may_be_split(job, trial) if split else ()
         if not doubtful:
             return trial
         whole = await self._changed(job, paced(job.tests, job.watch, known, self._options.timeout_s))
         settled = await self._looked(job, known, whole, Looking(history, ahead))
-        await self._learn_of_parts(job, trial, settled, doubtful)
+        await self._learn_of_parts(job, trial.after, settled, doubtful)
         return settled
 
     async def _looked(self, job: Job, before: SuiteReport, after: SuiteReport, looking: Looking) -> Trial:
@@ -145,13 +146,13 @@ class Gate:
         request = replace(request, first=job.first, enough_s=job.enough_s, keep=True)
         return await self._runs.run(job, job.tree, request, "with the change")
 
-    async def _learn_of_parts(self, job: Job, trial: Trial, settled: Trial, doubtful: Sequence[CaseId]) -> None:
+    async def _learn_of_parts(self, job: Job, parts: SuiteReport, settled: Trial, doubtful: Sequence[CaseId]) -> None:
         """Whether it was the parts that made a difference."""
         flaky = set(compare(settled).flaky) if settled.after.finished else set()
-        other = [name for name in doubtful if status(trial.after, name) is not status(settled.after, name)]
+        other = [name for name in doubtful if status(parts, name) is not status(settled.after, name)]
         other = [name for name in other if name not in flaky]
-        if other or trial.after.finished is not settled.after.finished:
-            why = f"{name_tests(other)} did otherwise in parts" if other else trial.after.trouble
+        if other or parts.finished is not settled.after.finished:
+            why = f"{name_tests(other)} did otherwise in parts" if other else parts.trouble or settled.after.trouble
             await self._runs.keep_in_one_piece(job, why)
 
     async def _history_told(self, trial: Trial, verdict: Verdict, history: History) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 from agent_lsp.domain.changes import ChangeKind, FileEdit, HunkClass, classify
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.import_graph import ImportGraph
-from agent_lsp.domain.imports import is_test_file
+from agent_lsp.domain.imports import FileImports, holds_tests, is_test_file
 
 GUESSED_CASE_S: Final = 0.08
 """What a test takes of which nothing is known, when the whole suite is guessed."""
@@ -80,12 +80,12 @@ class Selection:
         return (f"{told}; the other {self.affected - self.chosen} did not fit into the time for a first verdict.",)
 
 
-def case_files(paths: Collection[str], facts: SuiteFacts, changed: Collection[str] = ()) -> list[str]:
-    """The files that hold tests: those that the last whole run had tests of, else those that are named so."""
+def case_files(files: Mapping[str, FileImports], facts: SuiteFacts, changed: Collection[str] = ()) -> list[str]:
+    """The files that hold tests: those that the last whole run had tests of, else those that look so."""
     held = {case.partition("::")[0] for case in facts.durations_s}
     if held and facts.touched is not None:
-        return [path for path in paths if path in held or (path in changed and is_test_file(path))]
-    return [path for path in paths if path in held or is_test_file(path)]
+        return [path for path, said in files.items() if path in held or (path in changed and holds_tests(path, said))]
+    return [path for path, said in files.items() if path in held or holds_tests(path, said)]
 
 
 def widening(edits: Sequence[FileEdit], graph: ImportGraph, facts: SuiteFacts) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Final
@@ -16,6 +17,8 @@ _DYNAMIC: Final = re.compile(
 _DOTTED: Final = re.compile(rb"""["']([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)[:"']""")
 _TEST: Final = re.compile(rb"^[ \t]*(?:async[ \t]+)?def[ \t]+test", re.MULTILINE)
 _TEST_NAMES: Final = ("test_*.py", "*_test.py")
+_USUAL_NAMES: Final = re.compile(r"(?:unit)?tests?(?:_\w+)?\.py|\w+_tests\.py")
+_FRAMEWORKS: Final = frozenset({"unittest", "django", "pytest", "twisted", "testtools"})
 _NOT_COLLECTED: Final = frozenset({"build", "dist", "venv", "node_modules", "site-packages"})
 _LONGEST_STATEMENT: Final = 20_000
 _MOST_MENTIONS: Final = 400
@@ -59,8 +62,24 @@ def read_imports(source: bytes) -> FileImports:
 def is_test_file(path: str) -> bool:
     """Whether a file is collected for its name."""
     *folders, name = path.split("/")
-    hidden = any(folder in _NOT_COLLECTED or folder.startswith(".") for folder in folders)
-    return not hidden and any(fnmatch(name, pattern) for pattern in _TEST_NAMES)
+    return not _is_hidden(folders) and any(fnmatch(name, pattern) for pattern in _TEST_NAMES)
+
+
+def _is_hidden(folders: Sequence[str]) -> bool:
+    return any(folder in _NOT_COLLECTED or folder.startswith(".") for folder in folders)
+
+
+def holds_tests(path: str, said: FileImports) -> bool:
+    """Whether a file is one of tests: by its name, or by a name that many projects have their tests in.
+
+    Only the text tells of the latter: Django's `tests.py` from a `tests.py` that a package ships.
+    """
+    if is_test_file(path):
+        return True
+    *folders, name = path.split("/")
+    if not said.tests or not _USUAL_NAMES.fullmatch(name) or _is_hidden(folders):
+        return False
+    return "tests" in folders or any(row.module.partition(".")[0] in _FRAMEWORKS for row in said.imports)
 
 
 def _statement(source: bytes, start: int) -> str:

@@ -108,7 +108,7 @@ def as_one(reports: Sequence[SuiteReport], order: Collection[CaseId], duration_s
     statuses = [report.exit_status for report in reports if report.collected or report.collection_errors]
     told = f"not found: {', '.join(missing)}" if missing and merged.finished else merged.trouble
     status = next((status for status in statuses if status != 0), 0)
-    return replace(merged, cases=cases, not_found=tuple(missing), exit_status=status, trouble=told)
+    return replace(merged, cases=cases, not_found=tuple(missing), exit_status=status, trouble=told, pieces=len(reports))
 
 
 def strayed(known: SuiteReport, merged: SuiteReport, changed: Collection[str]) -> tuple[CaseId, ...]:

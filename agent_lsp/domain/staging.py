@@ -11,6 +11,10 @@ from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport, Verdict
 
 IN_THE_BACKGROUND: Final = "The whole suite runs in the background once this is proposed, and has the last word."
+ONE_PIECE_FOLLOWS: Final = (
+    "These tests ran in parts at once; they run in one piece in the background once this is proposed."
+)
+_FOLLOWS: Final = (IN_THE_BACKGROUND, ONE_PIECE_FOLLOWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +109,11 @@ class Settled:
 def settle(first: Evidence, whole: Evidence) -> Settled:
     """The whole suite has the last word, unless it came to none."""
     earlier, later = first.verdict, whole.verdict
+    selected = earlier.selection == "impacted"
     if not _ended(whole.before) or not (_ended(whole.after) or later.decision is Decision.REGRESSED):
         why = whole.after.trouble if whole.after is not None else " ".join(later.reasons)
-        return alone(first, f"The whole suite came to no end, so only the tests that were selected speak: {why}.")
+        speak = "only the tests that were selected speak" if selected else "what its parts showed stands"
+        return alone(first, f"The whole suite came to no end, so {speak}: {why}.")
     seen = first.after.cases.keys() if first.after is not None else frozenset()
     missed = tuple(case for case in later.broken if case not in seen)
     withdrawn = earlier.decision.acceptable and not later.decision.acceptable
@@ -115,14 +121,15 @@ def settle(first: Evidence, whole: Evidence) -> Settled:
     if withdrawn:
         reasons.insert(0, _withdrawal(earlier, later, missed))
     elif earlier.decision is not later.decision:
-        reasons.append(f"The selected tests alone had made it {earlier.decision.value}.")
+        what = "The selected tests alone" if selected else "The tests in parts"
+        reasons.append(f"{what} had made it {earlier.decision.value}.")
     verdict = replace(later, reasons=tuple(reasons))
     return Settled(replace(whole, verdict=verdict), withdrawn, missed, audited=True)
 
 
 def alone(first: Evidence, why: str) -> Settled:
     """The earlier verdict stands by itself, and says why."""
-    reasons = tuple(reason for reason in first.verdict.reasons if reason != IN_THE_BACKGROUND)
+    reasons = tuple(reason for reason in first.verdict.reasons if reason not in _FOLLOWS)
     return Settled(told_also(replace(first, verdict=replace(first.verdict, reasons=reasons)), [why]))
 
 
@@ -131,7 +138,8 @@ def _withdrawal(earlier: Verdict, later: Verdict, missed: Collection[CaseId]) ->
     more = f" and {len(missed) - 5} more" if len(missed) > 5 else ""
     what = f": {named}{more} had not been selected" if missed else ""
     was, now = earlier.decision.value, later.decision.value
-    return f"The earlier verdict `{was}` is withdrawn, the whole suite makes it `{now}`{what}."
+    suite = "the whole suite" if earlier.selection == "impacted" else "the suite in one piece"
+    return f"The earlier verdict `{was}` is withdrawn, {suite} makes it `{now}`{what}."
 
 
 def _ended(report: SuiteReport | None) -> bool:

@@ -66,7 +66,7 @@ class SuiteReport:
     follow; that it loaded them (opened them while the tests ran) is told all the same, unless `blind` says why not.
     `tampered` says that code of the workspace replaced what reports: nothing in such a report can be believed.
     `peak_bytes` is the most memory that one of its processes used (0: not known). `cut_short` says that it was asked
-    to begin no further test after some time, and did so.
+    to begin no further test after some time, and did so. `pieces` is how many runs at once it was put together from.
     """
 
     runner: str
@@ -90,6 +90,7 @@ class SuiteReport:
     tampered: bool = False
     peak_bytes: int = 0
     cut_short: bool = False
+    pieces: int = 1
 
     @property
     def ran(self) -> int:

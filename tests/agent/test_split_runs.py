@@ -3,20 +3,23 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from agent_lsp.agent.stages import StagedGate, StageOptions, StagePorts
+from agent_lsp.agent.suite_runs import Manner
 from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.domain.sharding import Room
-from agent_lsp.domain.staging import cut_short
+from agent_lsp.domain.staging import ONE_PIECE_FOLLOWS, cut_short
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport
 from agent_lsp.storage.baselines import StoredBaselines
 from agent_lsp.storage.suite_history import StoredSuiteHistory
 from agent_lsp.storage.suite_memory import StoredSuiteMemory
 from agent_lsp.workspace.fingerprint import Fingerprints
+from agent_lsp.workspace.import_graph import StoredImports
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
 from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
 from tests.agent.suite_project import text
@@ -80,12 +83,12 @@ class Bench:
             self.memory,
             Fingerprints(self.root, {}),
         )
-        finder = RememberingFinder(WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable)), world)
+        self.finder = RememberingFinder(WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable)), world)
         options = GateOptions(60.0, parallel, room=lambda: room, history=self.history)
-        self.gate = Gate(self.trees, self.pool, finder, options)
+        self.gate = Gate(self.trees, self.pool, self.finder, options)
         self.told: list[str] = []
 
-    async def check(self, change: Mapping[str, str], **asked: Any) -> Evidence:
+    async def check(self, change: Mapping[str, str], gate: "Gate | StagedGate | None" = None, **asked: Any) -> Evidence:
         base = (await self.trees.snapshot([])).tree
         edits = [FileEdit(path, await self.trees.read(base, path), Entry(text(code))) for path, code in change.items()]
         self.told.clear()
@@ -93,7 +96,7 @@ class Bench:
         def heard(said: str, _share: float | None) -> None:
             self.told.append(said)
 
-        return await self.gate.validate(base, tuple(edits), on_progress=heard, **asked)
+        return await (gate or self.gate).validate(base, tuple(edits), on_progress=heard, **asked)
 
     def split(self) -> bool:
         """Whether the last verdict was had in parts."""
@@ -168,6 +171,53 @@ async def test_a_suite_that_leans_on_its_order_is_run_in_one_piece_from_then_on(
     assert third.verdict.decision is Decision.PROVEN
 
 
+async def test_what_only_one_piece_shows_withdraws_a_verdict_in_parts_and_is_remembered(tmp_path: Path) -> None:
+    """The change leaves something behind that a test in another part trips over."""
+    leaving = {
+        **FILES,
+        "calc.py": CALC + "\nseen = []\n",
+        "tests/test_one.py": SLOW.replace("0.9", "2.0") + "    import calc\n    assert calc.seen == []\n",
+        "tests/unit/test_three.py": SLOW.replace("0.9", "0.6"),
+    }
+    clean = {"calc.py": FIXED + "\nseen = []\n"}
+    dirty = {"calc.py": FIXED.replace("return a + b", "seen.append(a)\n    return a + b") + "\nseen = []\n"}
+    bench = Bench(tmp_path, leaving)
+    ports = StagePorts(
+        bench.trees,
+        bench.pool,
+        bench.finder,
+        StoredImports(cast("Any", bench.trees), tmp_path / "imports"),
+        bench.memory,
+        lambda: StageOptions(findings="off"),
+    )
+    gate = StagedGate(bench.gate, ports)
+    assert gate.follow(await bench.check(clean, gate)) is None, "it was one piece"
+
+    parts = await bench.check(clean, gate)
+    assert bench.split()
+    assert ONE_PIECE_FOLLOWS in parts.verdict.reasons
+    following = gate.follow(parts)
+    assert following is not None
+    settled = await following
+    assert (settled.withdrawn, settled.evidence.verdict.decision) == (False, Decision.PROVEN)
+    assert ONE_PIECE_FOLLOWS not in settled.evidence.verdict.reasons
+    assert gate.follow(settled.evidence) is None
+
+    parts = await bench.check(dirty, gate)
+    assert (bench.split(), parts.verdict.decision) == (True, Decision.PROVEN)
+    following = gate.follow(parts)
+    assert following is not None
+    settled = await following
+    assert (settled.withdrawn, settled.evidence.verdict.decision) == (True, Decision.REGRESSED)
+    assert settled.evidence.verdict.broken == ("tests/test_one.py::test_work",)
+    withdrawal = "The earlier verdict `proven` is withdrawn, the suite in one piece makes it `regressed`."
+    assert settled.evidence.verdict.reasons[0] == withdrawal
+
+    await bench.check(clean, gate)
+    assert not bench.split(), "parts made a difference here"
+    await gate.close()
+
+
 async def test_with_little_memory_one_run_follows_the_other(tmp_path: Path) -> None:
     small = {name: code for name, code in FILES.items() if "sleep" not in code}
     bench = Bench(tmp_path, small, room=Room(2, 256 << 20))
@@ -222,7 +272,7 @@ async def test_a_test_known_to_be_flaky_that_is_steady_now_counts_and_the_reason
 async def test_what_ended_within_the_time_is_judged_and_the_rest_is_neither_gone_nor_remembered(tmp_path: Path) -> None:
     bench = Bench(tmp_path, FILES)
     scope = ("tests/test_calc.py", "tests/test_one.py", "tests/test_two.py", "tests/unit/test_three.py")
-    first = await bench.check({"calc.py": FIXED}, scope=scope, enough_s=0.5)
+    first = await bench.check({"calc.py": FIXED}, scope=scope, manner=Manner(enough_s=0.5))
     assert first.verdict.decision is Decision.PROVEN, first.verdict.reasons
     assert (first.verdict.ran, first.verdict.removed_or_weakened) == (2, ())
     assert cut_short(first) == ("The time for a first verdict was over when 2 of these 4 tests had run.",)
