@@ -106,11 +106,21 @@ class LastWord:
                 pending.task = None
                 last = settle(settled.evidence, await self._run(again))
                 settled = replace(last, missed=settled.missed, audited=True)
-        finally:
-            self._pending.pop(pending.first.verdict.candidate, None)
+        except asyncio.CancelledError:
+            pending.task = None  # it may be followed once more
+            raise
+        except BaseException:
+            self._forget(pending)
+            raise
+        self._forget(pending)
         if settled.audited and pending.first.verdict.selection == "impacted":
             await self._memory.audit(pending.job.paths, settled.missed)
         return settled
+
+    def _forget(self, pending: Pending) -> None:
+        key = pending.first.verdict.candidate
+        if self._pending.get(key) is pending:
+            del self._pending[key]
 
     async def _run(self, pending: Pending) -> Evidence:
         """In one piece, unless it runs already. Ends with who waits for it."""
