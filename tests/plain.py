@@ -59,6 +59,10 @@ class PlainTrees:
     async def read(self, tree: str, path: str) -> Entry | None:
         return self.stored[tree].get(path)
 
+    async def contents(self, tree: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        files = self.stored[tree]
+        return {path: files[path].content for path in paths if path in files}
+
     async def paths(self, tree: str) -> Sequence[str]:
         return sorted(self.stored[tree])
 

@@ -1,16 +1,20 @@
 """Owns reading the names by which people and reports call tests, and finding the files that they mean.
 
 A test may be asked for as pytest writes it (`tests/test_a.py::Case::test_x[1]`), as unittest does
-(`test_x (tests.test_a.Case)`), by a dotted name, or by its bare name.
+(`test_x (tests.test_a.Case)`, or the first line of its docstring), by a dotted name, or by its bare name.
 """
 
+import ast
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from agent_lsp.domain.changes import HunkClass, classify
 from agent_lsp.domain.ids import CaseId
+
+_AROUND = "`'\""
+"""What copying leaves around a name."""
 
 _UNITTEST = re.compile(r"(\w+) \(([\w.]+)\)")
 
@@ -44,7 +48,7 @@ class Placed:
 
 def tidy(goal: str) -> str:
     """A test id without what copying leaves around it."""
-    text = goal.strip().strip("`'\"").removeprefix("./")
+    text = goal.strip().strip(_AROUND).removeprefix("./")
     path, mark, rest = text.partition("::")
     return path.replace("\\", "/") + mark + rest
 
@@ -68,6 +72,31 @@ def asked_name(goal: str) -> AskedName:
         return AskedName((*file, *(names.split("::") if names else [])), bracket + rest, len(file))
     parts = [*path.split("."), *names.split("::")] if mark else path.split(".")
     return AskedName(tuple(part for part in parts if part), bracket + rest)
+
+
+def is_sentence(goal: str) -> bool:
+    """Whether it is no name but words, as unittest tells of a test that has a docstring."""
+    head = goal.partition("[")[0].strip()
+    return " " in head and "::" not in goal and _UNITTEST.fullmatch(head) is None
+
+
+def described(content: bytes, words: str) -> list[str]:
+    """The tests (`Case::test_x`) of a file whose docstrings begin with a line of these words; none of no Python."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    return [name for name, line in _descriptions(tree, "") if line.strip(_AROUND) == words.strip(_AROUND)]
+
+
+def _descriptions(node: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _descriptions(child, f"{prefix}{child.name}::")
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and child.name.startswith("test"):
+            told = (ast.get_docstring(child) or "").strip()
+            if told:
+                yield prefix + child.name, told.splitlines()[0].strip()
 
 
 def placed(asked: AskedName, paths: Iterable[str]) -> list[Placed]:

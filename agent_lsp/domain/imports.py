@@ -12,7 +12,7 @@ _STATEMENT: Final = re.compile(
 )
 _DYNAMIC: Final = re.compile(
     rb"\b(?:import_module|__import__|import_string|iter_modules|walk_packages|entry_points|iter_entry_points"
-    rb"|spec_from_file_location|load_setuptools_entrypoints|find_spec)\b"
+    rb"|spec_from_file_location|load_setuptools_entrypoints|find_spec|load_module(?:_from_\w+)?|register_plugins)\b"
 )
 _DOTTED: Final = re.compile(rb"""["']([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)[:"']""")
 _TEST: Final = re.compile(rb"^[ \t]*(?:async[ \t]+)?def[ \t]+test", re.MULTILINE)

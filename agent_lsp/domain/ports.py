@@ -47,6 +47,10 @@ class Trees(Protocol):
         """A file of a tree, or None."""
         ...
 
+    async def contents(self, tree: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Those of `paths` that are in the tree and no large files, read at once."""
+        ...
+
     async def paths(self, tree: str) -> Sequence[str]:
         """All files of a tree, sorted."""
         ...

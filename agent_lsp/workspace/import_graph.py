@@ -17,7 +17,7 @@ from agent_lsp.workspace.snapshot import GitTrees
 
 logger = logging.getLogger(__name__)
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BATCH: Final = 250
 _LARGEST_BYTES: Final = 2_000_000
 _SPARE: Final = 20_000

@@ -186,7 +186,7 @@ class GitTrees:
         return None if parts[0] in FORBIDDEN or above & (self._nested or frozenset()) else place
 
     async def _buffer_leaf(self, buffer: Buffer, leaf: Leaf | None) -> Leaf:
-        entry = None if leaf is None else (await self.entries([leaf]))[leaf]
+        entry = None if leaf is None else (await self._entries([leaf]))[leaf]
         base = None if entry is None else entry.content
         decoded = None if base is None else decode(base)
         if leaf is not None and decoded is not None and decoded.text == buffer.text:
@@ -198,9 +198,16 @@ class GitTrees:
     async def read(self, tree: str, path: str) -> Entry | None:
         """A file of a tree, or None."""
         leaf = (await self.objects.manifest(tree)).get(path)
-        return None if leaf is None else (await self.entries([leaf]))[leaf]
+        return None if leaf is None else (await self._entries([leaf]))[leaf]
 
-    async def entries(self, leaves: Iterable[Leaf]) -> dict[Leaf, Entry]:
+    async def contents(self, tree: str, paths: Sequence[str]) -> dict[str, bytes]:
+        """Those of `paths` that are in the tree and no large files, read at once."""
+        manifest = await self.objects.manifest(tree)
+        leaves = {path: manifest[path] for path in paths if path in manifest and manifest[path].mode != IN_PLACE}
+        found = await self.objects.read(leaf.oid for leaf in leaves.values())
+        return {path: found[leaf.oid] for path, leaf in leaves.items()}
+
+    async def _entries(self, leaves: Iterable[Leaf]) -> dict[Leaf, Entry]:
         """The contents of files of trees. Raises SnapshotError if a large one was changed since."""
         wanted = set(leaves)
         large = {leaf for leaf in wanted if leaf.mode == IN_PLACE}
@@ -259,7 +266,7 @@ class GitTrees:
         renames = _pair_renames(gone, {path: leaf for path, leaf in changed.items() if path not in before})
         moved = set(renames.values())
         leaves = [*gone.values(), *changed.values(), *(before[path] for path in changed if path in before)]
-        entries = await self.entries(leaves)
+        entries = await self._entries(leaves)
         edits = [FileEdit(path, entries[leaf], None) for path, leaf in gone.items() if path not in moved]
         for path, leaf in changed.items():
             source = renames.get(path)

@@ -46,6 +46,8 @@ def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("test_unit (tests.test_calc.TestOld)", ("tests/test_calc.py::TestOld::test_unit",)),
         ("test_unit (tests.test_calc.TestOld.test_unit)", ("tests/test_calc.py::TestOld::test_unit",)),
         ("TestOld::test_unit[a-1]", ("tests/test_calc.py::TestOld::test_unit[a-1]",)),
+        ("A unit: it's old.", ("tests/test_calc.py::TestOld::test_unit",)),
+        ("No test says this.", ("No test says this.",)),
         ("tests/test_new.py::test_made", ("tests/test_new.py::test_made",)),
         ("test_nowhere", ("test_nowhere",)),
     ],
@@ -53,7 +55,7 @@ def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_goal_tests_are_found_by_the_names_that_people_and_reports_use(
     tmp_path: Path, asked: str, found: tuple[str, ...]
 ) -> None:
-    unit = "\n\nclass TestOld:\n    def test_unit(self):\n        pass\n"
+    unit = '\n\nclass TestOld:\n    def test_unit(self):\n        """A unit: it\'s old.\n\n        Still."""\n'
     project = Project(tmp_path, {**FILES, "tests/test_calc.py": TESTS + unit})
     assert await find_goals(project.trees, await project.tree(), [asked], ["tests"], ["tests/test_new.py"]) == found
 

@@ -203,3 +203,36 @@ def test_circles_of_imports_and_many_files_of_one_name_come_to_an_end() -> None:
     made = graph(files)
     assert set(made.dependents(["one/settings.py"])) == {"one/settings.py", "one/test_one.py"}
     assert "test_a.py" in made.dependents(["b/__init__.py"])
+
+
+def test_tests_by_other_usual_names_are_affected_too_and_a_package_s_own_file_of_such_a_name_is_not() -> None:
+    files = {
+        "shop/price.py": "def price(): return 1\n",
+        "shop/tests.py": "from .price import price\ndef test_odd(value): return value % 2\n",
+        "orders/tests.py": "from django.test import TestCase\nfrom shop.price import price\n"
+        "class OrderTests(TestCase):\n    def test_it(self): pass\n",
+        "tests/checks/unittest_price.py": "from shop.price import price\ndef test_a(): pass\n",
+        "tests/functional/price_case.py": "from shop.price import price\ndef test_a(): pass\n",
+        "tests/test_other.py": "def test_a(): pass\n",
+    }
+
+    found = select([edit("shop/price.py")], graph(files), SuiteFacts(), (), 1000.0)
+
+    assert set(found.tests) == {"orders/tests.py", "tests/checks/unittest_price.py"}
+    assert found.files == 3
+
+
+def test_what_a_table_of_plugins_loads_from_its_folder_reaches_the_tests_of_who_fills_it() -> None:
+    files = {
+        "lint/checkers/__init__.py": "from lint.utils import register_plugins\n"
+        "def initialize(linter): register_plugins(linter, __path__[0])\n",
+        "lint/checkers/misc.py": "def register(linter): pass\n",
+        "lint/utils.py": "def register_plugins(linter, folder): pass\n",
+        "tests/test_lint.py": "from lint import checkers\ndef test_a(): pass\n",
+        "tests/unittest_misc.py": "from lint.checkers.misc import register\ndef test_a(): pass\n",
+        "tests/test_other.py": "def test_a(): pass\n",
+    }
+
+    found = select([edit("lint/checkers/misc.py")], graph(files), SuiteFacts(), (), 1000.0)
+
+    assert found.tests == ("tests/unittest_misc.py", "tests/test_lint.py")

@@ -38,6 +38,8 @@ async def test_a_large_file_is_seen_and_hashed_and_not_copied(tmp_path: Path, ki
         seen = await sh(candidate, "sha256sum < data/model.bin; test -x data/model.bin && echo x; cat lfs.bin; ls data")
         assert seen.output.split() == [Entry(BIG).sha256, "-", "x", "oid", "sha256:1", "model.bin", "note"]
         assert await candidate.harvest() == ()
+        asked = ["data/note", "data/model.bin", "a.py", "gone.py"]
+        assert await made.trees.contents(tree, asked) == {"data/note": b"small", "a.py": b"1"}
         assert "data/model.bin" in await candidate.paths()
         assert await made.trees.read(tree, "data/model.bin") == Entry(BIG, FileMode.EXECUTABLE)
         assert (await made.trees.hashes(tree, ["data/model.bin"])) == {"data/model.bin": Entry(BIG).sha256}

@@ -7,6 +7,7 @@ from agent_lsp.domain.changes import HunkClass, classify
 from agent_lsp.domain.errors import AgentLspError, RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, SuiteRunner
 from agent_lsp.workspace.runners.command_runner import CommandRunner
+from agent_lsp.workspace.runners.django_runner import DjangoRunner, way_of_django, way_of_project
 from agent_lsp.workspace.runners.folder_runner import FolderRunner, FolderView
 from agent_lsp.workspace.runners.interpreter import Found, Interpreter, find_interpreter
 from agent_lsp.workspace.runners.node_runner import NodeRunner
@@ -53,7 +54,8 @@ class WorkspaceRunnerFinder:
     """See RunnerFinder: a command if one is set, else one runner for each project with tests that is found.
 
     For Python, pytest where it is installed, else unittest. Tests that need no pytest run under the project's own
-    Python, rather than under another one that has it.
+    Python, rather than under another one that has it. Django's tests, and those of projects with its `manage.py` that
+    need no pytest, go through Django's runner.
     """
 
     def __init__(self, options: RunnerOptions, warm: WarmRuns | None = None) -> None:
@@ -142,13 +144,22 @@ class WorkspaceRunnerFinder:
         found = await _sources_first(await self._interpreter(project.folder, candidate, view), view)
         if options.runner == "unittest":
             return self._unittest(found)
-        own = found.with_pytest is not None and found.with_pytest == found.usable
-        if options.runner == "auto" and not own and await _only_unittest(view):
-            return self._unittest(found)
+        if options.runner == "auto" and (plain := await self._without_pytest(found, view)) is not None:
+            return plain
         if found.with_pytest is not None:
             without = tuple(f"--ignore={folder}" for folder in project.without)
             return PytestRunner(found.with_pytest, (*options.args, *without), options.timeout_s, self._warm)
         raise RunnerUnavailableError(f"no Python with pytest was found: {found.explain()}", hint=found.hint())
+
+    async def _without_pytest(self, found: Found, view: Candidate) -> UnittestRunner | None:
+        """For tests that pytest cannot run, or that need it so little that it should not be borrowed for them."""
+        way = await way_of_django(view)
+        if not way and (manage := await way_of_project(view)) and await _needs_only(b"django", view):
+            way = manage
+        if way and found.usable is not None:
+            return DjangoRunner(found.usable, way, self._options.timeout_s)
+        own = found.with_pytest is not None and found.with_pytest == found.usable
+        return self._unittest(found) if not own and await _needs_only(b"unittest", view) else None
 
     async def _interpreter(self, folder: str, candidate: Candidate, view: Candidate) -> Found:
         """The project's own Python; for a project in a folder without an environment, that of the workspace."""
@@ -202,8 +213,8 @@ async def _explained(part: Part, candidate: Candidate) -> Explained:
     return Explained(project.folder, True, f"{inner.describe()}; because of {project.why}")
 
 
-async def _only_unittest(candidate: Candidate) -> bool:
-    """Whether the tests can run without pytest: nothing configures or imports it, and something uses unittest."""
+async def _needs_only(library: bytes, candidate: Candidate) -> bool:
+    """Whether the tests can run without pytest: nothing configures or imports it, and something uses the library."""
     paths = await candidate.paths()
     if await pytest_configuration(candidate, paths):
         return False
@@ -214,5 +225,5 @@ async def _only_unittest(candidate: Candidate) -> bool:
         text = entry.content if entry is not None else b""
         if b"import pytest" in text or b"from pytest" in text:
             return False
-        seen = seen or b"unittest" in text
+        seen = seen or library in text
     return seen

@@ -19,7 +19,7 @@ from agent_lsp.workspace.runners.read_report import Records, read_records, suite
 
 _SOURCES = Path(__file__).parent / "inject"
 _SHARED = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_clock.py", "agent_lsp_bytecode.py")
-_FILES = (*_SHARED, "agent_lsp_report.py", "agent_lsp_unittest.py")
+_FILES = (*_SHARED, "agent_lsp_report.py", "agent_lsp_unittest.py", "agent_lsp_django.py")
 _AHEAD = (*_SHARED, "agent_lsp_prepared.py", "agent_lsp_quiet.py")
 _POLL_S = 0.1
 
@@ -28,7 +28,7 @@ OnCase = Callable[[CaseId, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One test process: `framework` is `pytest` or `unittest`, `arguments` go to it."""
+    """One test process: `framework` is `pytest`, `unittest` or `django`, `arguments` go to it."""
 
     framework: str
     interpreter: Interpreter

@@ -101,6 +101,23 @@ async def test_a_unittest_test_that_hangs_is_stopped_alone(run_unittest: Run) ->
     assert "did not end within 1 s" in report.cases["tests/test_it.py::TestIt::test_a_hangs"].message
 
 
+async def test_unittest_begins_no_further_test_once_the_time_is_over_and_what_matters_most_goes_first(
+    run_unittest: Run,
+) -> None:
+    slow = """
+        import time, unittest
+        class TestIt(unittest.TestCase):
+            def test_one(self):
+                time.sleep(0.4)
+            def test_two(self):
+                time.sleep(0.4)
+    """
+    files = {"tests/test_a.py": slow, "tests/test_b.py": slow}
+    report = await run_unittest(files, enough_s=0.2, first=("tests/test_b.py",))
+    assert list(report.cases) == ["tests/test_b.py::TestIt::test_one"]
+    assert (report.finished, report.cut_short, report.collected) == (True, True, 4)
+
+
 async def test_a_command_is_known_by_its_junit_xml(candidate_of: MakeCandidate) -> None:
     runner = CommandRunner("python3 write.py {junit}")
     report = await runner.run(candidate_of({"write.py": JUNIT}), SuiteRequest())

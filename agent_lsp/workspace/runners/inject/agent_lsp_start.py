@@ -16,6 +16,13 @@ import runpy
 import sys
 from typing import Any
 
+_PLUGINS = {
+    "pytest": ("agent_lsp_report",),
+    "unittest": ("agent_lsp_unittest",),
+    "django": ("agent_lsp_unittest", "agent_lsp_django"),
+}
+"""What is loaded for a framework; the last one runs it."""
+
 
 def main(opened: Any = None) -> None:
     """Ends with the test framework's own exit status.
@@ -34,7 +41,8 @@ def main(opened: Any = None) -> None:
     recorder = Recorder(config, opened)
     folder, sys.path[0] = os.path.dirname(sys.argv[0]), os.getcwd()
     recorder.start()
-    plugin = _plugin("agent_lsp_report" if config["framework"] == "pytest" else "agent_lsp_unittest", folder)
+    for name in _PLUGINS[config["framework"]]:
+        plugin = _plugin(name, folder)
     plugin.RECORDER = recorder
     replaced, finish = getattr(plugin, "replaced", list), recorder.finish  # as they are before other code can come
     status = 1

@@ -33,13 +33,21 @@ def run(patterns: list[str]) -> None:
     for path in _files(root, patterns or ["test*.py"]):
         if not RECORDER.tests or any(_concerns(path, want) for want in RECORDER.tests):
             suite.addTests(_load(root, path))
-    tests = list(suite)
+    sys.exit(0 if run_suite(suite).wasSuccessful() else 1)
+
+
+def run_suite(suite: Any) -> Any:
+    """Runs the tests of a suite, and tells of them."""
+    tests = list(flat(suite))
+    if RECORDER.enough_s:  # what must not be cut off goes first
+        tests.sort(key=lambda test: case_id(test).partition("::")[0] not in RECORDER.first)
+        suite = unittest.TestSuite(tests)
     RECORDER.collect([case_id(test) for test in tests])
     result = _Result(failfast=RECORDER.fail_fast)
     suite.run(result)
     for test in result.unheard(tests):
         RECORDER.end(case_id(test), "error", message=result.class_trouble(test), path="", line=None, seconds=0.0)
-    sys.exit(0 if result.wasSuccessful() else 1)
+    return result
 
 
 def case_id(test: Any) -> str:
@@ -87,21 +95,28 @@ def _load(root: str, path: str) -> list[Any]:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         RECORDER.report.write("uncollected", id=path, outcome="failed", message=shorten(text))
         return []
-    tests = []
-    for test in _flat(unittest.defaultTestLoader.loadTestsFromModule(module)):
-        if type(test).__name__ == "_FailedTest":
-            RECORDER.report.write("uncollected", id=path, outcome="failed", message=shorten(str(test._exception)))
-        elif not RECORDER.tests or RECORDER.wanted(case_id(test)):
-            tests.append(test)
-    return tests
+    tests = [
+        test for test in flat(unittest.defaultTestLoader.loadTestsFromModule(module)) if not uncollected(test, path)
+    ]
+    return [test for test in tests if not RECORDER.tests or RECORDER.wanted(case_id(test))]
 
 
-def _flat(suite: Any) -> Iterator[Any]:
+def flat(suite: Any) -> Iterator[Any]:
+    """The tests of a suite and of those in it."""
     for test in suite:
         if isinstance(test, unittest.TestSuite):
-            yield from _flat(test)
+            yield from flat(test)
         else:
             yield test
+
+
+def uncollected(test: Any, path: str = "") -> bool:
+    """Whether it stands for what could not be imported, which is told then."""
+    if type(test).__name__ != "_FailedTest":
+        return False
+    place = path or test._testMethodName
+    RECORDER.report.write("uncollected", id=place, outcome="failed", message=shorten(str(test._exception)))
+    return True
 
 
 class _Result(unittest.TestResult):
@@ -135,6 +150,8 @@ class _Result(unittest.TestResult):
         text, path, line = _told(self._error, test) if self._error else (self._reason, name.partition("::")[0], None)
         seconds = time.perf_counter() - self._began
         RECORDER.end(name, self._outcome, message=text, path=path, line=line, seconds=seconds)
+        if RECORDER.enough():
+            self.stop()
 
     def addError(self, test: Any, err: Any) -> None:  # noqa: N802
         super().addError(test, err)
