@@ -76,7 +76,7 @@ def public_proposal(session: Session, desk: Desk, card: Card) -> "shapes.Proposa
         answer["overlaps"] = cast("list[shapes.Overlap]", overlaps)
     if card.data.get("checkpointId"):
         answer["checkpointId"] = card.data["checkpointId"]
-    if card.suggestion:
+    if card.suggestion and (in_conflict(card) or not card.stale):
         answer["suggestion"] = card.suggestion
     return answer
 
@@ -116,7 +116,8 @@ def verdict_title(card: Card) -> str:
     verdict = card.verdict
     decision = verdict.get("decision", "not_run")
     if card.stale:
-        return "stale: the files changed since the tests ran"
+        why = "it no longer fits the text" if in_conflict(card) else "the files changed since the tests ran"
+        return f"stale: {why}"
     if decision == "not_run":
         return "not tested"
     parts = [f"{len(verdict.get('fixed', ()))} fixed", f"{len(verdict.get('broken', ()))} broken"]
@@ -128,6 +129,21 @@ def verdict_title(card: Card) -> str:
     return f"{decision}{untested}: {', '.join(parts)}"
 
 
+def in_conflict(card: Card) -> bool:
+    """Whether the text was changed where the proposal changes it, so that it cannot be carried over."""
+    return card.stale and bool(card.data.get("trouble"))
+
+
+def still_fits(card: Card, hunk: Mapping[str, Any]) -> bool:
+    """Whether the text is as this hunk needs it, in a proposal of which another hunk is in conflict."""
+    return in_conflict(card) and str(hunk.get("id")) in card.suggestion
+
+
+def hunk_verdict(card: Card, hunk: Mapping[str, Any]) -> str:
+    """The verdict in a line, as it is of one hunk."""
+    return "still fits" if still_fits(card, hunk) else verdict_title(card)
+
+
 def refusal_of_fitting(card: Card, state: str) -> str | None:
     """Why what still fits of a proposal in conflict cannot be accepted now; None if it can."""
     if not card.open:
@@ -135,12 +151,16 @@ def refusal_of_fitting(card: Card, state: str) -> str | None:
     return f"Its run is {state}; wait until that is over." if state in ("applying", "validating") else None
 
 
-def refusal(card: Card, state: str) -> str | None:
-    """Why the proposal cannot be accepted now; None if it can."""
+def refusal(card: Card, state: str, hunk: Mapping[str, Any] | None = None) -> str | None:
+    """Why the proposal, or one hunk of it, cannot be accepted now; None if it can."""
     if (refused := refusal_of_fitting(card, state)) is not None:
         return refused
-    if card.stale and card.data.get("trouble"):
-        return f"It does not fit the text as it now is: {card.data['trouble']} Discard it, or take your edit back."
+    if hunk is not None and still_fits(card, hunk):
+        return None
+    if in_conflict(card):
+        others = f" You can accept the {fitting_title(card)}." if card.suggestion else ""
+        way = f"Discard it, or take your edit back.{others}"
+        return f"It does not fit the text as it now is: {card.data['trouble']} {way}"
     if card.stale:
         return "Files changed since the tests ran; it is tested again when you pause."
     if not card.acceptable:
@@ -148,6 +168,12 @@ def refusal(card: Card, state: str) -> str | None:
         detail = f" {reasons[0]}" if reasons else ""
         return f"The tests do not allow it ({card.verdict.get('decision', 'not_run')}).{detail}"
     return None
+
+
+def fitting_title(card: Card) -> str:
+    """`1 change that still fits`."""
+    count = len(card.suggestion)
+    return "1 change that still fits" if count == 1 else f"{count} changes that still fit"
 
 
 def hunk_title(hunk: Mapping[str, Any]) -> str:

@@ -5,18 +5,30 @@ from collections.abc import Iterator
 from agent_lsp.domain.task import RunState
 from agent_lsp.server.board import Card, Json
 from agent_lsp.server.offer import HERE, SOURCE, Offer
-from agent_lsp.server.public import hunk_title, refusal, refusal_of_fitting, shorten, verdict_title
+from agent_lsp.server.public import (
+    fitting_title,
+    hunk_title,
+    hunk_verdict,
+    in_conflict,
+    refusal,
+    refusal_of_fitting,
+    shorten,
+    still_fits,
+    verdict_title,
+)
 
 
 def accept(card: Card, state: str, hunk: Json | None) -> Offer:
     """The offer to apply one hunk of a proposal, or all of it."""
-    title = f"Accept {_what(card, hunk)} ({verdict_title(card)})"
-    return Offer(title, HERE, "agent.apply", _meant(card, hunk), refusal(card, state), preferred=hunk is not None)
+    first = ", tested first" if hunk is not None and still_fits(card, hunk) else ""
+    title = f"Accept {_what(card, hunk)} ({_verdict(card, hunk)}{first})"
+    refused = refusal(card, state, hunk)
+    return Offer(title, HERE, "agent.apply", _meant(card, hunk), refused, preferred=hunk is not None)
 
 
 def discard(card: Card, state: str, hunk: Json | None) -> Offer:
     """The offer to drop one hunk of a proposal, or all of it; not while it is being written."""
-    title = f"Discard {_what(card, hunk)} ({verdict_title(card)})"
+    title = f"Discard {_what(card, hunk)} ({_verdict(card, hunk)})"
     refused = "It is being applied; roll it back afterwards." if state == RunState.APPLYING else None
     return Offer(title, HERE, "agent.discard", _meant(card, hunk), refused)
 
@@ -30,6 +42,10 @@ def _what(card: Card, hunk: Json | None) -> str:
     if hunk is not None:
         return f"change {hunk_title(hunk)}"
     return f"all ({_count(card)}): {shorten(str(card.data.get('summary') or 'proposal'))}"
+
+
+def _verdict(card: Card, hunk: Json | None) -> str:
+    return verdict_title(card) if hunk is None else hunk_verdict(card, hunk)
 
 
 def _meant(card: Card, hunk: Json | None) -> Json:
@@ -49,16 +65,12 @@ def retest(card: Card) -> Offer:
 def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
     """Parts that belong together: what was found to pass, and the changes of this file where there are more."""
     refused, title = refusal(card, state), verdict_title(card)
-    if card.suggestion:
+    if in_conflict(card):
+        yield from fitting(card, state)
+    elif card.suggestion:
         argument = {"proposalId": card.id, "hunks": card.suggestion}
-        count = len(card.suggestion)
-        if card.stale and card.data.get("trouble"):
-            what = "1 change that still fits" if count == 1 else f"{count} changes that still fit"
-            busy = refusal_of_fitting(card, state)
-            yield Offer(f"Accept the {what} (tested first)", HERE, "agent.apply", argument, busy)
-        else:
-            what = f"{count} changes that pass together ({title})"
-            yield Offer(f"Accept the {what}", HERE, "agent.apply", argument, refused)
+        what = f"{len(card.suggestion)} changes that pass together ({title})"
+        yield Offer(f"Accept the {what}", HERE, "agent.apply", argument, refused)
     mine = [str(hunk["id"]) for row, hunk in card.hunks() if row.get("path") == path]
     if len(mine) > 1 and len(mine) < sum(1 for _ in card.hunks()):
         argument = {"proposalId": card.id, "hunks": mine}
@@ -66,6 +78,14 @@ def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
         yield Offer(f"Accept file {name} ({len(mine)} changes, {title})", HERE, "agent.apply", argument, refused)
         dropping = discard(card, state, None).refused
         yield Offer(f"Discard file {name} ({len(mine)} changes, {title})", HERE, "agent.discard", argument, dropping)
+
+
+def fitting(card: Card, state: str) -> Iterator[Offer]:
+    """What of a proposal in conflict with the text still fits it."""
+    if in_conflict(card) and card.suggestion:
+        argument = {"proposalId": card.id, "hunks": card.suggestion}
+        title = f"Accept the {fitting_title(card)} (tested first)"
+        yield Offer(title, HERE, "agent.apply", argument, refusal_of_fitting(card, state))
 
 
 def try_again(card: Card, state: str, hunk: Json, words: str) -> Offer:

@@ -127,7 +127,7 @@ class Usage(TypedDict, total=False):
 
 class RunRow(TypedDict):
     """One run in `agent.status`. `verdict` is the decision, `model` who works on it, `checkpointId` undoes what of it
-    was applied last."""
+    was applied last, `root` is its workspace folder where there are several."""
 
     runId: str
     goal: str
@@ -140,6 +140,7 @@ class RunRow(TypedDict):
     message: NotRequired[str]
     model: NotRequired[str]
     checkpointId: NotRequired[str]
+    root: NotRequired[str]
 
 
 class AddedTest(TypedDict):

@@ -16,11 +16,11 @@ import shutil
 import socket
 import sys
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.editors.vscode_window import Json, Lines, Window
+from tests.editors.vscode_window import WAIT_S, Json, Lines, Window
 from tests.judge.proxy import through
 
 Brain = Callable[[Json], Awaitable[Json] | Json]
@@ -80,13 +80,18 @@ class CodeServer:
         for lines in self._lines:
             await lines.close()
 
-    async def open(self, folder: Path, settings: Mapping[str, Any] | None = None, *, trusts: bool = True) -> Window:
-        """A fresh page on a folder, its server judged from between."""
+    async def open(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any] | None = None,
+        also: Sequence[Path] = (),
+        *,
+        trusts: bool = True,
+    ) -> Window:
+        """A fresh page on a folder, or a workspace of several, its server judged from between."""
         judged = self._home / f"judged-{folder.name}.json"
         server = through(judged, [sys.executable, "-m", "agent_lsp"])
-        written = {"agentLsp.server.path": server, **(settings or {})}
-        (folder / ".vscode").mkdir(exist_ok=True)
-        (folder / ".vscode" / "settings.json").write_text(json.dumps(written), encoding="utf-8")
+        where = _configured(folder, also, {"agentLsp.server.path": server, **(settings or {})})
         future = self._hands[str(folder)] = asyncio.get_running_loop().create_future()
         await self._browser.call(
             """const before = state.page;
@@ -94,16 +99,25 @@ class CodeServer:
             await before?.close({runBeforeUnload: false});
             await state.page.goto(args);
             await state.page.locator('.monaco-workbench').waitFor({timeout: 60000});""",
-            f"http://127.0.0.1:{self._port}/?folder={folder}",
+            f"http://127.0.0.1:{self._port}/?{where}",
         )
-        async with asyncio.timeout(START_S):
-            hand = await future
+        hand = await self._hand_of(folder, future)
         window = self._windows[str(folder)] = Window(folder, self._browser, hand, judged)
         if trusts:
             await window.until(
                 "return (await vscode.commands.getCommands(true)).includes('agent.run')", what="the server"
             )
         return window
+
+    async def _hand_of(self, folder: Path, coming: asyncio.Future[Lines]) -> Lines:
+        """The extension host of a page; what the page and the log say where none comes."""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await coming
+        except TimeoutError:
+            words = await self._browser.call("return await state.page.locator('body').innerText()")
+            log = (self._home / "code-server.log").read_text(errors="replace")[-3000:]
+            raise AssertionError(f"no extension host came for {folder}\n{words}\n{log}") from None
 
     def take_hand(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """An extension host has come."""
@@ -261,6 +275,18 @@ async def _run(argv: list[str], env: Mapping[str, str], cwd: Path | None = None)
     )
     said, _ = await asyncio.wait_for(process.communicate(), START_S)
     assert process.returncode == 0, said.decode()
+
+
+def _configured(folder: Path, also: Sequence[Path], settings: Mapping[str, Any]) -> str:
+    """Writes the settings where this kind of workspace has them; what the page is asked for."""
+    if also:
+        workspace = folder.with_suffix(".code-workspace")
+        folders = [{"path": str(path)} for path in (folder, *also)]
+        workspace.write_text(json.dumps({"folders": folders, "settings": settings}), encoding="utf-8")
+        return f"workspace={workspace}"
+    (folder / ".vscode").mkdir(exist_ok=True)
+    (folder / ".vscode" / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    return f"folder={folder}"
 
 
 def _package(folder: Path, target: Path) -> None:

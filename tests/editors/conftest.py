@@ -6,14 +6,23 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.anthropic_server import AnthropicServer, Brain
 from tests.editors.hands import Hands
 from tests.editors.neovim import neovim
 from tests.editors.recipe import stock_configuration
+from tests.editors.vscode_desk import Desk, desk_in
 from tests.scenarios.scene import write_project
 
 Open = Callable[..., AbstractAsyncContextManager[Hands]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    """One code-server for all tests of VS Code that ask for no other; its start takes longer than most of them."""
+    async with desk_in(tmp_path_factory.mktemp("vscode")) as desk:
+        yield desk
 
 
 @pytest.fixture(params=["plugin", "stock"])
@@ -28,7 +37,12 @@ def opened(tmp_path: Path) -> Open:
 
     @contextlib.asynccontextmanager
     async def start(
-        client: str, files: Mapping[str, str | bytes] | None = None, brain: Brain | None = None, *, init: str = ""
+        client: str,
+        files: Mapping[str, str | bytes] | None = None,
+        brain: Brain | None = None,
+        *,
+        init: str = "",
+        size: tuple[int, int] = (110, 34),
     ) -> AsyncIterator[Hands]:
         project, home = tmp_path / "project", tmp_path / "home"
         project.mkdir(exist_ok=True)
@@ -38,7 +52,9 @@ def opened(tmp_path: Path) -> Open:
         model = AnthropicServer(brain).start() if brain is not None else None
         configuration = init if client == "plugin" else stock_configuration(home) + init
         try:
-            async with neovim(project, home, model=model, plugin=client == "plugin", init=configuration) as nvim:
+            async with neovim(
+                project, home, model=model, plugin=client == "plugin", init=configuration, size=size
+            ) as nvim:
                 yield Hands(nvim, project, client == "plugin", model)
         finally:
             if model is not None:

@@ -3,16 +3,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.anthropic_server import (
-    AnthropicServer,
-    Brain,
     Call,
     ParsedRequest,
     Reply,
@@ -24,114 +19,20 @@ from tests.anthropic_server import (
     reflect,
     stall,
 )
-from tests.editors.code_server import CodeServer, code_server, missing, servers_of
+from tests.editors.code_server import missing, servers_of
+from tests.editors.vscode_desk import FIX, KNOWN, LENS, SHOP, SHOP_EDITS, TEST_TOTAL, Desk, hunks, picture, task
 from tests.editors.vscode_window import Window
-from tests.scenarios.scene import CALC, CONFIG, PROJECT, TEST_ADD, write_project
+from tests.scenarios.scene import CALC, CONFIG, PROJECT, TEST_ADD
 
 Json = dict[str, Any]
 
 pytestmark = [
     pytest.mark.editor,
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
 ]
 
-PICTURES = os.environ.get("AGENT_LSP_PICTURES")
-"""A folder to keep the screenshots in."""
-
-FIX = edit("calc.py", "return a - b", "return a + b")
-LENS = ".contentWidgets .codelens-decoration a"
 ONE_TRY = {"agentLsp.budget.tries": 1}
-
-SHOP = '''"""A shop."""
-
-
-def net(price):
-    return price - 1
-
-
-RATE = 10
-
-
-def tax(price):
-    return price * 2 // RATE
-
-
-NAME = "shop"
-
-
-def total(price):
-    return net(price) - tax(price)
-
-
-# the label on the door
-def label():
-    return NAME
-
-
-# the number of the version
-def version():
-    return 1
-'''
-SHOP_EDITS = (
-    edit("shop.py", "return price - 1", "return price"),
-    edit("shop.py", "return price * 2 // RATE", "return price * 3 // RATE"),
-    edit("shop.py", "return net(price) - tax(price)", "return net(price) + tax(price)"),
-    edit("shop.py", "# the label on the door", "# what stands on the door"),
-    edit("shop.py", "# the number of the version", "# counts up with each release"),
-)
-TEST_TOTAL = "from shop import total\n\n\ndef test_total():\n    assert total(100) == 130\n"
-KNOWN = "import pytest\n\n\n@pytest.mark.parametrize('n', range(12))\ndef test_known(n):\n    assert n < 0\n"
-
-
-class Desk:
-    """One code-server with its scripted endpoint; each test opens a folder of its own."""
-
-    def __init__(self, base: Path, server: CodeServer, model: AnthropicServer) -> None:
-        self.base, self.server, self.model = base, server, model
-
-    async def open(
-        self, name: str, files: Mapping[str, str | bytes], brain: Brain | None = None, settings: Json | None = None
-    ) -> Window:
-        """A window on a new project."""
-        self.model.brain = brain or ScriptedBrain()
-        folder = self.base / name
-        folder.mkdir()
-        write_project(folder, files)
-        return await self.server.open(folder, settings)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    base = tmp_path_factory.mktemp("vscode")
-    with AnthropicServer() as model:
-        environment = {"ANTHROPIC_API_KEY": "sk-ant-api03-editor-0123456789abcdef", "ANTHROPIC_BASE_URL": model.url}
-        async with code_server(base / "home", environment) as server:
-            yield Desk(base, server, model)
-
-
-async def picture(window: Window, name: str) -> None:
-    """Keeps a screenshot where one is wanted."""
-    if PICTURES is not None:
-        await window.picture(Path(PICTURES) / f"{name}.png")
-
-
-async def task(window: Window, goal: str, command: str = "Agent: New Task…") -> None:
-    """States a goal through the palette."""
-    await window.palette(command)
-    await window.fill(goal)
-
-
-async def hunks(window: Window, count: int, path: str | None = None) -> None:
-    """Until so many proposed changes are marked in the editor."""
-    await window.until(
-        """const marked = vscode.languages.getDiagnostics()
-            .filter(([uri]) => args[1] === null || uri.path.endsWith(args[1]))
-            .flatMap(([, all]) => all).filter((d) => String(d.code).startsWith('h_'));
-        return marked.length === args[0]""",
-        [count, path],
-        f"{count} proposed changes",
-    )
 
 
 async def test_unsaved_text_and_an_accepted_change_both_survive_and_one_undo_takes_the_change_back(desk: Desk) -> None:
@@ -185,6 +86,7 @@ async def test_three_of_five_changes_are_accepted_once_the_missing_one_was_named
     await window.palette("Agent: Review: Open Changes")
     await window.page("await page.locator('.monaco-diff-editor .view-line').nth(40).waitFor({state: 'attached'})")
     await picture(window, "changes")
+    await window.host("await vscode.commands.executeCommand('notifications.clearAll')")
     await select_changes(window, 2)
     refused = await window.page(
         """const toast = page.locator('.notification-toast').filter({hasText: /not applied/i}).first();
@@ -192,6 +94,7 @@ async def test_three_of_five_changes_are_accepted_once_the_missing_one_was_named
     )
     await window.state("proposed")
     untouched = await window.text("shop.py")
+    await window.page("await page.locator(args).filter({hasText: 'Accept change'}).first().waitFor()", LENS)
     await picture(window, "refused")
     await select_changes(window, 3)
     await hunks(window, 2)
@@ -206,6 +109,7 @@ async def test_three_of_five_changes_are_accepted_once_the_missing_one_was_named
     assert "0 broken, 12 as before" in lens
     assert not [text for text in questions if "?" in text or "Allow" in text], "nothing in the sandbox is asked"
     assert "tests/test_total.py::test_total" in refused
+    assert "Open Log" in refused, "VS Code folds what has no button"
     assert untouched == SHOP
     wanted = SHOP
     for call in SHOP_EDITS[:3]:

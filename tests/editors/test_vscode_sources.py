@@ -42,6 +42,21 @@ def test_no_command_or_notification_of_the_server_is_unknown_to_its_types() -> N
             assert f'"{method}"' in types, f"{name} uses {method}"
 
 
+OF_THE_HOST = {"server.ts", "install.ts", "doctor.ts"}
+"""Find, install and start the server's program, beside which the extension runs; no other source knows a path."""
+
+
+def test_what_belongs_to_the_workspace_is_named_by_uris_alone() -> None:
+    modules = r"from \"(node:)?(fs|path|os|child_process)(/promises)?\""
+    local = re.compile(modules + r"|require\(|fsPath|Uri\.file\(|file://|process\.(env|cwd)")
+    found = {name for name, text in SOURCES.items() if local.search(text)}
+    assert found == OF_THE_HOST
+    inside = [text for name, text in SOURCES.items() if name in OF_THE_HOST for text in re.findall(r".*fsPath.*", text)]
+    folders = [line.strip() for line in inside if "globalStorageUri" not in line and "executable" not in line]
+    assert folders == ["const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;"], "where the doctor looks"
+    assert MANIFEST["extensionKind"] == ["workspace"], "it runs where the files are"
+
+
 def test_sources_are_small_and_say_what_they_own() -> None:
     for name, text in SOURCES.items():
         assert text.startswith("// Owns "), name

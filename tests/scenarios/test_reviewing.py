@@ -84,7 +84,12 @@ async def test_what_the_persons_typing_is_not_in_the_way_of_is_offered_and_accep
     assert (found["stale"], found["suggestion"]) == (True, [add, mul])
     assert "line 6: the same lines were changed meanwhile" in found["refused"]
     lenses = [lens["command"]["title"] for lens in await scene.client.lenses(uri)]
-    assert any(title.startswith("Accept the 2 changes that still fit (tested first)") for title in lenses)
+    assert lenses.count("Accept the 2 changes that still fit (tested first)") == 2, "for all, and where the edit is"
+    assert "Accept change `return a + b` (still fits, tested first)" in lenses
+    assert not any(title.startswith("Accept change `return a - b`") for title in lenses)
+    told = [row["message"] for row in scene.client.diagnostics[uri]]
+    assert [text.count("(still fits)") for text in told] == [1, 0, 1]
+    assert told[1].endswith("You can accept the 2 changes that still fit.")
     await take(scene, uri, 1, "Accept the 2 changes that still fit")
     mine = after.replace("a - b", "b // a")
     await scene.client.wait_until(lambda: scene.text(uri) == mine, WAIT_S)

@@ -251,7 +251,9 @@ async def test_each_run_belongs_to_the_folder_of_its_document(connect: Connect, 
     inner_run = await run(client, "fix add", uri=client.open(inner / "calc.py"))
     for run_id in (outer_run, inner_run):
         await wait_state(client, run_id, "proposed")
-    rows = {row["runId"]: row["proposalId"] for row in (await client.command("agent.status"))["runs"]}
+    found = (await client.command("agent.status"))["runs"]
+    assert {row["runId"]: row["root"] for row in found} == {outer_run: uri_for(root), inner_run: uri_for(inner)}
+    rows = {row["runId"]: row["proposalId"] for row in found}
     uris = {}
     for run_id, proposal_id in rows.items():
         proposal = await client.command("agent.proposal", {"proposalId": proposal_id})

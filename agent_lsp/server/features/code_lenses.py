@@ -13,8 +13,8 @@ from agent_lsp.server.desk import Desk
 from agent_lsp.server.offer import Offer
 from agent_lsp.server.offers import cancel_offer, plan_offers, resume_offers
 from agent_lsp.server.protocol import EdgeServer
-from agent_lsp.server.public import verdict_title
-from agent_lsp.server.review_offers import accept, discard, grouped, show
+from agent_lsp.server.public import in_conflict, verdict_title
+from agent_lsp.server.review_offers import accept, discard, fitting, grouped, show
 from agent_lsp.server.session import Session
 
 _REFRESH_EVENTS: Final = ("plan", "proposal", "verdict", "proposal_closed")
@@ -120,12 +120,15 @@ def _for_card(desk: Desk, card: Card, hunk: Json | None) -> Iterator[Offer]:
     """Accept and discard; where accepting is refused, a lens that says why takes its place."""
     state = desk.board.state_of(card.run_id)
     offer = accept(card, state, hunk)
+    if hunk is not None and offer.refused is not None:  # the typing is in its way, and a lens far above is not seen
+        yield from (fits for fits in fitting(card, state) if not fits.refused)
     if offer.refused is None:
         yield offer
-    elif card.stale and card.open:
+    elif in_conflict(card) or not card.stale:
+        title = "Not acceptable" if in_conflict(card) else f"Not acceptable ({verdict_title(card)})"
+        yield Offer(f"{title}: {offer.refused}", (), "agent.show", offer.argument)
+    if card.stale and offer.refused is not None and (hunk is None or not in_conflict(card)):
         yield Offer(f"Test again ({verdict_title(card)})", (), "agent.revalidate", {"proposalId": card.id})
-    else:
-        yield Offer(f"Not acceptable ({verdict_title(card)}): {offer.refused}", (), "agent.show", offer.argument)
     dropping = discard(card, state, hunk)
     if dropping.refused is None:
         yield dropping

@@ -12,7 +12,7 @@ from agent_lsp.server.desk import Desk
 from agent_lsp.server.features.code_actions import SOURCE_NAME
 from agent_lsp.server.hints import Hint, hints
 from agent_lsp.server.offers import goal_of
-from agent_lsp.server.public import hunk_title, refusal, verdict_title
+from agent_lsp.server.public import hunk_title, hunk_verdict, refusal
 from agent_lsp.server.session import Session
 
 _SEVERITIES: Final = {
@@ -65,9 +65,10 @@ class Diagnostics:
     def _collect(self, desk: Desk) -> dict[str, list[types.Diagnostic]]:
         found: dict[str, list[types.Diagnostic]] = {}
         for card in desk.board.open_cards():
-            title = verdict_title(card)
-            way = refusal(card, desk.board.state_of(card.run_id)) or "Accept or discard it with a code action."
+            state = desk.board.state_of(card.run_id)
             for row, hunk in card.hunks():
+                title = hunk_verdict(card, hunk)
+                way = refusal(card, state, hunk) or "Accept or discard it with a code action."
                 path = str(row.get("path"))
                 place = card.places.get(str(hunk.get("id")))
                 start, end = (place.start, place.end) if place else (int(hunk["startLine"]), int(hunk["endLine"]))
@@ -96,8 +97,8 @@ class Diagnostics:
     def _data(self, desk: Desk, card: Card, hunk: Json) -> Json | None:
         if not self._session.traits.diagnostic_data:
             return None
-        data = {"proposalId": card.id, "hunkId": str(hunk["id"]), "verdictTitle": verdict_title(card)}
-        refused = refusal(card, desk.board.state_of(card.run_id))
+        data = {"proposalId": card.id, "hunkId": str(hunk["id"]), "verdictTitle": hunk_verdict(card, hunk)}
+        refused = refusal(card, desk.board.state_of(card.run_id), hunk)
         return data if refused is None else {**data, "refused": refused}
 
     def _hint(self, desk: Desk, hint: Hint) -> types.Diagnostic:

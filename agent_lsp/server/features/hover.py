@@ -11,7 +11,7 @@ from agent_lsp.server.desk import Desk
 from agent_lsp.server.hints import unnoticed
 from agent_lsp.server.plain_data import plain
 from agent_lsp.server.protocol import EdgeServer
-from agent_lsp.server.public import refusal, verdict_title
+from agent_lsp.server.public import hunk_verdict, refusal
 from agent_lsp.server.session import Session
 
 _TESTS_SHOWN: Final = 8
@@ -45,7 +45,7 @@ class Hover:
         return {"contents": {"kind": "markdown" if self._session.traits.hover_markdown else "plaintext", "value": text}}
 
     def _told(self, desk: Desk, card: Card, row: Json, hunk: Json, number: str) -> Iterator[str]:
-        yield f"**Proposed change {number}** ({verdict_title(card)})"
+        yield f"**Proposed change {number}** ({hunk_verdict(card, hunk)})"
         yield from _change(row, hunk)
         if card.data.get("summary"):
             yield f"*Why:* {str(card.data['summary']).strip()}"
@@ -61,7 +61,7 @@ class Hover:
         reasons = [str(reason) for reason in card.verdict.get("reasons") or ()][:_REASONS_SHOWN]
         if reasons:
             yield "*Verdict:* " + " ".join(reasons)
-        way = refusal(card, desk.board.state_of(card.run_id))
+        way = refusal(card, desk.board.state_of(card.run_id), hunk)
         if way is not None:
             yield f"*Not acceptable now:* {way}"
 

@@ -20,7 +20,7 @@ from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.progress import Progress, Work
 from agent_lsp.server.session import Session
 from agent_lsp.server.threads import in_thread
-from agent_lsp.server.uris import path_of, scheme_of
+from agent_lsp.server.uris import path_of, scheme_of, uri_of
 
 ReadLog = Callable[[Path, int, bool], tuple[str, str]]
 """`(root, lines, errors_only) -> (text, path)`; reads files, so it is called in a thread."""
@@ -205,9 +205,14 @@ async def _call_run(session: Session, run_id: str, name: str, call: Json) -> Map
 async def _status(session: Session, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text_or_none("runId")
     if run_id is not None:
-        board = session.folders.desk_of_run(run_id).board
-        return {"runs": [board.row_of(run_id)]}
-    return {"runs": [desk.board.row_of(run_id) for desk in session.folders.desks for run_id in desk.board.runs]}
+        return {"runs": [_row(session, session.folders.desk_of_run(run_id), run_id)]}
+    return {"runs": [_row(session, desk, run_id) for desk in session.folders.desks for run_id in desk.board.runs]}
+
+
+def _row(session: Session, desk: Desk, run_id: str) -> Json:
+    """With its folder where there are several."""
+    row = desk.board.row_of(run_id)
+    return {**row, "root": uri_of(desk.root)} if len(session.folders.desks) > 1 else row
 
 
 async def _say(session: Session, args: Arguments) -> Mapping[str, Any]:

@@ -109,6 +109,11 @@ export class Board implements vscode.Disposable {
     return here.filter(({ range }) => range.start.line <= line && line <= range.end.line);
   }
 
+  /** Whether the text is as this hunk needs it, in a proposal of which another one is in conflict with the text. */
+  stillFits({ proposal, hunk }: PlacedHunk): boolean {
+    return proposal.stale && proposal.suggestion?.includes(hunk.id) === true;
+  }
+
   isOpen(proposal: Proposal): boolean {
     return proposal.files.some((file) => file.hunks.some((hunk) => this.placeOf(hunk.id) !== undefined));
   }

@@ -1,6 +1,7 @@
 // Owns the way of every command to the server: sent, and what went wrong shown once.
 import * as vscode from "vscode";
 import { ExecuteCommandRequest, type LanguageClient } from "vscode-languageclient/node";
+import { showWhole } from "./messages";
 import type { Applied, Commands, ErrorBody, RunArgument } from "./protocol";
 
 export type CommandName = keyof Commands;
@@ -11,6 +12,7 @@ export class Calls {
   constructor(
     private readonly client: () => LanguageClient | undefined,
     private readonly show: (proposalId: string, path: string | undefined) => Promise<void>,
+    private readonly comesBack: () => boolean,
   ) {}
 
   /** The result, or undefined when it was refused; the person has been told why. */
@@ -24,6 +26,10 @@ export class Calls {
     try {
       result = (await client.sendRequest(ExecuteCommandRequest.type, params)) as Commands[N]["result"];
     } catch (error) {
+      if (this.comesBack()) {
+        void vscode.window.showWarningMessage("Agent: the server ended before it answered. It starts again by itself.");
+        return undefined;
+      }
       return offerRestart(`the server did not answer (${error instanceof Error ? error.message : String(error)}).`);
     }
     if (result !== null && typeof result === "object" && "error" in result) {
@@ -81,6 +87,6 @@ function offerRestart(why: string): undefined {
 function refusalOf(command: string, result: Applied): void {
   if (!result.applied && result.pending !== true) {
     const what = command === "agent.apply" ? "Not applied." : "Not rolled back.";
-    void vscode.window.showWarningMessage(`Agent: ${what} ${result.reason ?? ""}`.trim());
+    showWhole(vscode.window.showWarningMessage, `Agent: ${what} ${result.reason ?? ""}`.trim());
   }
 }

@@ -4,6 +4,7 @@ import {
   CloseAction,
   ErrorAction,
   LanguageClient,
+  RevealOutputChannelOn,
   State,
   type ErrorHandler,
   type LanguageClientOptions,
@@ -11,6 +12,7 @@ import {
 } from "vscode-languageclient/node";
 import type { Board } from "./board";
 import type { Calls } from "./calls";
+import { takeMessages } from "./messages";
 import { lendModels } from "./models";
 import { ProgressBars } from "./progress";
 import type { Status } from "./protocol";
@@ -53,6 +55,11 @@ export class Connection implements vscode.Disposable {
   /** The client while it can be talked to. */
   get current(): LanguageClient | undefined {
     return this.health.state === "running" && this.client?.isRunning() === true ? this.client : undefined;
+  }
+
+  /** Whether a server that ended is begun again without being asked for. */
+  get comesBack(): boolean {
+    return this.health.state === "waiting" || this.health.state === "starting";
   }
 
   /** The program that is used, for the commands beside the language server. */
@@ -154,11 +161,17 @@ export class Connection implements vscode.Disposable {
       board.takeProgress(message);
       this.readRuns(client);
     });
-    client.onNotification("agent/proposal", (proposal) => board.takeProposal(proposal));
+    client.onNotification("agent/proposal", (proposal) => {
+      board.takeProposal(proposal);
+      if (!board.runs.has(proposal.runId)) {
+        this.readRuns(client); // it comes from before this server
+      }
+    });
     client.onNotification("agent/verdict", (verdict) => board.takeVerdict(verdict));
     client.onNotification("agent/blocked", (asked) => {
       void vscode.commands.executeCommand("agentLsp.answer", asked);
     });
+    takeMessages(client);
     lendModels(client);
   }
 
@@ -181,6 +194,8 @@ export class Connection implements vscode.Disposable {
       documentSelector: SELECTOR,
       diagnosticCollectionName: SECTION,
       outputChannel: this.log,
+      // Else every request that a dying server leaves is a message with a stack trace; what matters is told by us.
+      revealOutputChannelOn: RevealOutputChannelOn.Never,
       errorHandler: this.errorHandler(),
       initializationFailedHandler: () => false,
       markdown: { isTrusted: false },

@@ -4,6 +4,7 @@ import type { Board, PlacedHunk } from "./board";
 import type { Proposal, Verdict } from "./protocol";
 
 const MOST_TESTS = 8;
+const FITS = "still fits, tested first";
 
 export class Review implements vscode.Disposable {
   private readonly controller = vscode.comments.createCommentController("agentLsp.review", "Agent proposals");
@@ -61,10 +62,12 @@ export class Review implements vscode.Disposable {
 
   private show(id: string, placed: PlacedHunk): void {
     const { uri, range, proposal } = placed;
-    const text = described(placed);
+    const fits = this.board.stillFits(placed);
+    const text = described(placed, fits);
     const place = new vscode.Range(range.end.line, 0, range.end.line, 0);
-    const title = proposal.verdictTitle ?? proposal.verdict.decision;
-    const shown = JSON.stringify([uri.toString(), place, title, text, proposal.refused]);
+    const title = fits ? FITS : (proposal.verdictTitle ?? proposal.verdict.decision);
+    const acceptable = fits || proposal.refused === undefined;
+    const shown = JSON.stringify([uri.toString(), place, title, text, acceptable]);
     const known = this.threads.get(id);
     if (known?.shown === shown) {
       return;
@@ -82,13 +85,13 @@ export class Review implements vscode.Disposable {
     }
     thread.range = place;
     thread.label = title;
-    thread.contextValue = proposal.refused === undefined ? "hunk.acceptable" : "hunk.refused";
+    thread.contextValue = acceptable ? "hunk.acceptable" : "hunk.refused";
     thread.comments = [comment];
     this.threads.set(id, { thread, shown });
   }
 }
 
-function described({ hunk, proposal }: PlacedHunk): string {
+function described({ hunk, proposal }: PlacedHunk, fits: boolean): string {
   const lines = [
     ...marked(hunk.oldText, "-"),
     ...marked(hunk.newText, "+"),
@@ -96,7 +99,7 @@ function described({ hunk, proposal }: PlacedHunk): string {
   const fence = "`".repeat(Math.max(3, longestTicks(lines.join("\n")) + 1));
   const parts = [[`${fence}diff`, ...lines, fence].join("\n")];
   parts.push(escaped(proposal.summary));
-  if (proposal.refused !== undefined) {
+  if (proposal.refused !== undefined && !fits) {
     parts.push(`**${escaped(proposal.refused)}**`);
   }
   parts.push(evidence(proposal));

@@ -26,6 +26,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const calls: Calls = new Calls(
     () => connection.current,
     (proposalId, path) => reviewing.openById(proposalId, path),
+    () => connection.comesBack,
   );
   const reviewing = new ReviewCommands(board, calls, review);
   connection.calls = calls;

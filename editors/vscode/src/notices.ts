@@ -1,28 +1,35 @@
 // Owns the few messages that come by themselves: a plan waits, a proposal is there, a run failed, a change was applied.
 import * as vscode from "vscode";
 import type { Board } from "./board";
-import type { RunRow, RunState } from "./protocol";
+import type { Proposal, RunRow, RunState } from "./protocol";
 
 type Choice = [title: string, command: string];
 
+/** What was told of a run last: the state that it was in, and what its tests said. */
+interface Told {
+  state: RunState;
+  title: string;
+}
+
 export function registerNotices(board: Board): vscode.Disposable {
-  const told = new Map<string, RunState>();
+  const told = new Map<string, Told>();
   return board.onDidChange(() => {
     for (const run of board.runs.values()) {
-      if (told.get(run.runId) !== run.state) {
+      const before = told.get(run.runId);
+      if (before?.state !== run.state) {
         const proposal = run.proposalId === undefined ? undefined : board.proposals.get(run.proposalId);
         if (run.state === "proposed" && (proposal === undefined || !board.isOpen(proposal))) {
           continue; // its hunks are on their way
         }
-        const before = told.get(run.runId);
-        told.set(run.runId, run.state);
-        tell(board, run, before);
+        const title = run.state === "proposed" ? (proposal?.verdictTitle ?? "") : (before?.title ?? "");
+        told.set(run.runId, { state: run.state, title });
+        tell(board, run, before, proposal);
       }
     }
   });
 }
 
-function tell(board: Board, run: RunRow, before: RunState | undefined): void {
+function tell(board: Board, run: RunRow, before: Told | undefined, proposal: Proposal | undefined): void {
   const said = board.progress.get(run.runId)?.message ?? run.message ?? "";
   const node = { kind: "run", run };
   switch (run.state) {
@@ -33,18 +40,11 @@ function tell(board: Board, run: RunRow, before: RunState | undefined): void {
         ["Reject", "agentLsp.rejectPlan"],
       ]);
       break;
-    case "proposed": {
-      if (before === "applying" || before === "validating" && said === "") {
-        break;
+    case "proposed":
+      if (before?.state !== "applying" && (before?.state !== "validating" || said !== "")) {
+        proposed(run, before, proposal);
       }
-      const proposal = board.proposals.get(run.proposalId ?? "");
-      offer(`Agent: “${run.goal}” is proposed. ${proposal?.verdictTitle ?? ""}`.trim(), node, [
-        ["Review", "agentLsp.nextHunk"],
-        ["Open Changes", "agentLsp.openChanges"],
-        ...(proposal?.refused === undefined ? [["Accept All", "agentLsp.acceptAll"] as Choice] : []),
-      ]);
       break;
-    }
     case "failed":
       offer(`Agent: “${run.goal}” failed. ${said}`.trim(), node, [["Open Log", "agentLsp.openLog"]], true);
       break;
@@ -53,6 +53,30 @@ function tell(board: Board, run: RunRow, before: RunState | undefined): void {
       break;
     default:
   }
+}
+
+/** A change is on offer. That it was tested again, with the same end, is no news to somebody who types. */
+function proposed(run: RunRow, before: Told | undefined, proposal: Proposal | undefined): void {
+  const node = { kind: "run", run };
+  const title = proposal?.verdictTitle ?? "";
+  if (before?.state === "validating" && before.title === title) {
+    return;
+  }
+  if (proposal?.stale === true) {
+    const count = proposal.suggestion?.length ?? 0;
+    if (count > 0) {
+      const what = count === 1 ? "1 change still does" : `${count} changes still do`;
+      offer(`Agent: a part of “${run.goal}” no longer fits the text; ${what}.`, node, [
+        ["Accept What Fits", "agentLsp.acceptSuggested"],
+      ]);
+    }
+    return;
+  }
+  offer(`Agent: “${run.goal}” is proposed. ${title}`.trim(), node, [
+    ["Review", "agentLsp.nextHunk"],
+    ["Open Changes", "agentLsp.openChanges"],
+    ...(proposal?.refused === undefined ? [["Accept All", "agentLsp.acceptAll"] as Choice] : []),
+  ]);
 }
 
 function offer(message: string, node: unknown, choices: Choice[], failed = false): void {

@@ -371,7 +371,7 @@ export interface RunArgument {
 
 /**
  * One run in `agent.status`. `verdict` is the decision, `model` who works on it, `checkpointId` undoes what of it
- * was applied last.
+ * was applied last, `root` is its workspace folder where there are several.
  */
 export interface RunRow {
   runId: string;
@@ -385,6 +385,7 @@ export interface RunRow {
   message?: string;
   model?: string;
   checkpointId?: string;
+  root?: string;
 }
 
 /** `agent.run`. */

@@ -27,6 +27,7 @@ export class ReviewCommands {
       on("acceptHunk", (at, selected) => this.apply(this.hunksMeant(at, selected))),
       on("acceptFile", (at) => this.apply(this.fileMeant(at))),
       on("acceptAll", (at) => this.applyAll(at)),
+      on("acceptSuggested", (at) => this.applySuggested(at)),
       on("discardHunk", (at, selected) => this.discard(this.hunksMeant(at, selected))),
       on("discardFile", (at) => this.discard(this.fileMeant(at))),
       on("discardAll", (at) => this.discardAll(at)),
@@ -40,7 +41,7 @@ export class ReviewCommands {
   /** The native diff of all files of a proposal; what the right side shows comes from the server. */
   async openById(proposalId: string, path: string | undefined): Promise<void> {
     const proposal = this.board.proposals.get(proposalId);
-    const files = proposal?.files.filter((file) => path === undefined || file.uri.endsWith(`/${encodeURI(path)}`));
+    const files = proposal?.files.filter((file) => path === undefined || pathIn(file) === path);
     if (proposal === undefined || files === undefined || files.length === 0) {
       await this.calls.send("agent.show", { proposalId, ...(path === undefined ? {} : { path }) });
       return;
@@ -103,6 +104,17 @@ export class ReviewCommands {
   private async applyAll(at: unknown): Promise<void> {
     const proposal = await this.proposalMeant(at as Node | undefined);
     await this.apply(proposal && { proposalId: proposal.proposalId });
+  }
+
+  /** What was found to pass together, or still fits while your edit is in the way of the rest. */
+  private async applySuggested(at: unknown): Promise<void> {
+    const proposal = await this.proposalMeant(at as Node | undefined);
+    if (proposal?.suggestion !== undefined) {
+      await this.apply({ proposalId: proposal.proposalId, hunks: proposal.suggestion });
+    } else if (proposal !== undefined) {
+      const when = "that comes where a part was refused or no longer fits.";
+      void vscode.window.showInformationMessage(`Agent: nothing is suggested: ${when}`);
+    }
   }
 
   private async discard(meant: Meant | undefined): Promise<void> {

@@ -86,7 +86,9 @@ export class RunTree implements vscode.TreeDataProvider<Node> {
     const said = this.board.progress.get(run.runId)?.message ?? "";
     const state = run.state.replace("_", " ");
     item.id = run.runId;
-    item.description = said === "" || said.startsWith(state) ? said || state : `${state} · ${said}`;
+    const where = run.root === undefined ? undefined : vscode.workspace.getWorkspaceFolder(vscode.Uri.parse(run.root));
+    const described = said === "" || said.startsWith(state) ? said || state : `${state} · ${said}`;
+    item.description = where === undefined ? described : `${where.name} · ${described}`;
     item.iconPath = themed(...ICONS[run.state]);
     const undoable = run.checkpointId === undefined ? "" : ".undoable";
     item.contextValue = `run.${AT_WORK.has(run.state) ? "working" : run.state}${undoable}`;
@@ -101,9 +103,11 @@ export class RunTree implements vscode.TreeDataProvider<Node> {
       open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed,
     );
     item.id = proposal.proposalId;
-    item.description = proposal.stale ? "stale" : proposal.summary;
+    item.description = proposal.summary;
     item.iconPath = themed(...verdictIcon(proposal));
-    item.contextValue = open ? `proposal.open${proposal.acceptable ? ".acceptable" : ""}` : "proposal.closed";
+    const suggested = proposal.suggestion === undefined ? "" : ".suggested";
+    const acceptable = proposal.acceptable && proposal.refused === undefined ? ".acceptable" : "";
+    item.contextValue = open ? `proposal.open${acceptable}${suggested}` : "proposal.closed";
     item.tooltip = proposal.verdict.reasons.join("\n");
     const node: Node = { kind: "proposal", proposal };
     item.command = { title: "Open the changes", command: "agentLsp.openChanges", arguments: [node] };

@@ -12,7 +12,10 @@ exports.activate = (context) => {
   let asked = 0;
   const send = (message) => socket.write(JSON.stringify(message) + "\n");
   socket.on("error", () => undefined);
-  socket.on("connect", () => send({ hello: vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? "" }));
+  const hello = () => send({ hello: vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? "" });
+  socket.on("connect", hello);
+  // The folders of a workspace file may come when the extension host is there already.
+  context.subscriptions.push(vscode.workspace.onDidChangeWorkspaceFolders(hello));
 
   async function take(message) {
     if (message.thought !== undefined) {

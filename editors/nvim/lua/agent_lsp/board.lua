@@ -50,12 +50,23 @@ local function short(goal)
   return vim.fn.strcharlen(goal) > GOAL_CHARS and vim.fn.strcharpart(goal, 0, GOAL_CHARS - 1) .. '…' or goal
 end
 
+--- How many changes still fit, where the text was changed in the place of another one; nil where that is not so.
+---@param run agent_lsp.Run
+---@return integer?
+local function fitting(run)
+  local proposal = run.proposalId and M.proposals[run.proposalId]
+  return proposal and proposal.stale and proposal.suggestion and #proposal.suggestion or nil
+end
+
 --- What a state asks of the person, said once.
 ---@param run agent_lsp.Run
 local function announce(run)
   local tell, goal = require('agent_lsp.tell'), short(run.goal)
   local what = run.message and run.message ~= '' and run.message or run.verdict or ''
-  if run.state == 'proposed' then
+  if run.state == 'proposed' and fitting(run) then
+    local fits = fitting(run) == 1 and '1 change still fits' or fitting(run) .. ' changes still fit'
+    tell.say(('“%s” is in conflict with the text; %s (:Agent accept suggested)'):format(goal, fits))
+  elseif run.state == 'proposed' then
     local key = require('agent_lsp.settings').get().next or ':Agent next'
     tell.say(('“%s” %s (%s goes there)'):format(goal, what, key))
   elseif run.state == 'awaiting_approval' then
@@ -130,6 +141,9 @@ end
 function M.take_proposal(proposal, client_id)
   proposal.client_id = client_id
   M.proposals[proposal.proposalId] = proposal
+  if not M.runs[proposal.runId] then
+    M.refresh(client_id) -- it comes from before this server
+  end
   require('agent_lsp.hunks').draw_all()
   M.changed()
 end

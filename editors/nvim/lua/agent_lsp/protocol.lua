@@ -321,7 +321,7 @@
 ---@field askGoal? boolean
 
 --- One run in `agent.status`. `verdict` is the decision, `model` who works on it, `checkpointId` undoes what of it
---- was applied last.
+--- was applied last, `root` is its workspace folder where there are several.
 ---@class agent_lsp.RunRow
 ---@field runId string
 ---@field goal string
@@ -334,6 +334,7 @@
 ---@field message? string
 ---@field model? string
 ---@field checkpointId? string
+---@field root? string
 
 --- `agent.run`.
 ---@class agent_lsp.RunStarted
