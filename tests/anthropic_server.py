@@ -385,10 +385,11 @@ def _pieces(text: str, size: int) -> Iterator[str]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     """One connection. HTTP/1.1, chunked unless a fault wants the body ended by closing."""
 
     protocol_version = "HTTP/1.1"
+    page = "/v1/messages"
     server: "_Server"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
@@ -403,9 +404,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(404, {"type": "error", "error": {"type": "not_found_error", "message": "no such page"}})
 
     def do_POST(self) -> None:
-        """`/v1/messages`, streamed or not."""
+        """`page`, streamed or not."""
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path.split("?")[0] != "/v1/messages":
+        if self.path.split("?")[0] != self.page:
             self._json(404, {"type": "error", "error": {"type": "not_found_error", "message": self.path}})
             return
         try:
@@ -456,16 +457,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(chunked)
         content = content_of(reply, self.server.owner.ids)
         model = reply.model or request.body.get("model", "scripted")
-        for number, (name, data) in enumerate(events_of(reply, content, f"msg_{request.number:06d}", model)):
+        for number, (name, data) in enumerate(self._events(reply, content, f"msg_{request.number:06d}", model)):
             if number >= fault.after and self._went_wrong(request, fault, chunked):
                 return
             if fault.kind == "drip" and self.server.stopped.wait(fault.pause_s):
                 break
-            self._event(name, json.dumps({"type": name, **data}), chunked)
+            self._event(name, data, chunked)
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
         else:
             self.close_connection = True
+
+    def _events(self, reply: Reply, content: Sequence[Json], message_id: str, model: str) -> Iterator[tuple[str, str]]:
+        """Names and data."""
+        for name, data in events_of(reply, content, message_id, model):
+            yield name, json.dumps({"type": name, **data})
 
     def _went_wrong(self, request: ParsedRequest, fault: Fault, chunked: bool) -> bool:
         match fault.kind:
@@ -532,7 +538,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, owner: "AnthropicServer", port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), owner.handler)
         self.owner = owner
         self.stopped = threading.Event()
 
@@ -549,6 +555,9 @@ class AnthropicServer:
     `requests` are all that came, in order; `hang_ups` the numbers of those whose client left before the end; `errors`
     what went wrong in the brain (the client then gets a 500).
     """
+
+    handler: type[Handler] = Handler
+    asked: type[ParsedRequest] = ParsedRequest
 
     def __init__(self, brain: Brain | None = None, *, port: int = 0, log: Path | None = None) -> None:
         self.brain: Brain = brain or ScriptedBrain()
@@ -614,7 +623,7 @@ class AnthropicServer:
     def record(self, path: str, headers: Mapping[str, str], body: Json, connection: int = 0) -> ParsedRequest:
         """Keeps a request and numbers it."""
         with self._arrived:
-            request = ParsedRequest(len(self.requests), path, headers, body, connection)
+            request = self.asked(len(self.requests), path, headers, body, connection)
             self.requests.append(request)
             if self._log is not None:
                 with self._log.open("a", encoding="utf-8") as log:

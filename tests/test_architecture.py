@@ -27,6 +27,7 @@ ONLY_IMPORTER: dict[str, set[str]] = {
     "lsprotocol": {"server"},
     "websockets": {"server"},
     "anthropic": {"providers"},
+    "openai": {"providers"},
     "apsw": {"storage"},
     "subprocess": {"workspace"},
     "socket": {"workspace", "providers", "server"},

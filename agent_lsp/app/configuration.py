@@ -57,7 +57,7 @@ class Configuration:
     @property
     def may_borrow(self) -> bool:
         """Whether a model of the editor may be the one that answers."""
-        return self._lent is not None and self.endpoint.provider != "anthropic"
+        return self._lent is not None and self.endpoint.provider not in ("anthropic", "openai")
 
     def runner_options(self) -> RunnerOptions:
         """How the tests are run, as the finder takes it."""

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_lsp.app.configuration import Configuration
+from agent_lsp.app.engines import place_of
 from agent_lsp.app.laboratory import bound_bytes, history_of, memory_of
-from agent_lsp.domain.errors import AgentLspError
+from agent_lsp.domain.errors import AgentLspError, ConfigError
 from agent_lsp.domain.flakiness import worst
-from agent_lsp.providers.anthropic import DEFAULT_BASE_URL
 from agent_lsp.providers.health import probe as probe_endpoint
 from agent_lsp.workspace import landlock
 from agent_lsp.workspace.layout import cache_dir
@@ -210,11 +210,18 @@ async def _warm(configuration: Configuration, *, isolated: bool) -> Row:
 async def _model(configuration: Configuration) -> Row:
     endpoint = configuration.endpoint
     if endpoint.provider == "embedded":
-        advice = "Set ANTHROPIC_API_KEY (or model.base_url) for goals beyond failing tests."
+        advice = "Set ANTHROPIC_API_KEY (or model.base_url, or model.provider) for goals beyond failing tests."
         return Row("model", False, "none configured; the embedded repair engine serves failing tests", advice)
-    address = endpoint.base_url or DEFAULT_BASE_URL
-    works, text = await probe_endpoint(address, endpoint.api_key or "", endpoint.name, _ENDPOINT_WITHIN_S)
-    return Row("model", works, f"{endpoint.name} at {address}: {text}", "Check the key, the address and the network.")
+    if endpoint.provider == "editor":
+        return Row("model", True, "one that the editor lends; only a run in that editor can try it")
+    try:
+        endpoint.check()
+    except ConfigError as error:
+        return Row("model", False, error.message, error.hint)
+    place = place_of(endpoint, _ENDPOINT_WITHIN_S, _ENDPOINT_WITHIN_S)
+    works, text = await probe_endpoint(place)
+    said = f"{endpoint.name} at {place.base_url}: {text}"
+    return Row("model", works, said, "Check the key, the address and the network.")
 
 
 def _editors() -> list[Row]:

@@ -12,9 +12,12 @@ from agent_lsp.agent.repair.search import RepairOptions
 from agent_lsp.agent.stages import StagedGate
 from agent_lsp.app.prompts import load_prompts
 from agent_lsp.domain.ports import Clock, EditorModels, Model, RunnerFinder
-from agent_lsp.providers.anthropic import DEFAULT_BASE_URL, AnthropicModel
-from agent_lsp.providers.anthropic import Endpoint as AnthropicEndpoint
+from agent_lsp.providers import anthropic, openai
+from agent_lsp.providers.anthropic import AnthropicModel
 from agent_lsp.providers.editor import EditorModel
+from agent_lsp.providers.endpoint import ANTHROPIC, OPENAI
+from agent_lsp.providers.endpoint import Endpoint as Place
+from agent_lsp.providers.openai import OpenAIModel
 from agent_lsp.providers.pricing import PRICES, Price, price_of
 from agent_lsp.settings.endpoint import Endpoint
 from agent_lsp.settings.model import DEFAULT_MODEL, ModelSettings, Settings
@@ -31,7 +34,7 @@ class EngineMaker:
     finder: RunnerFinder
     clock: Clock
     lent: EditorModels | None = None
-    _models: dict[tuple[str, str, str], AnthropicModel] = field(default_factory=dict)
+    _models: dict[Place, AnthropicModel | OpenAIModel] = field(default_factory=dict)
     _prompts: Prompts | None = None
 
     def choice(self, settings: Settings, endpoint: Endpoint) -> EngineChoice:
@@ -40,6 +43,7 @@ class EngineMaker:
         repair = embedded(self.finder, self.gate, self.clock, options)
         if endpoint.provider == "embedded":
             return EngineChoice(None, repair)
+        endpoint.check()
 
         def model() -> Engines:
             return model_engines(self._work(settings, endpoint))
@@ -67,23 +71,20 @@ class EngineMaker:
         if endpoint.provider == "editor":
             wanted = "" if endpoint.name == DEFAULT_MODEL else endpoint.name
             return EditorModel(self.lent, wanted, settings.request_timeout_s)
-        return self._anthropic(settings, endpoint)
+        place = place_of(endpoint, settings.request_timeout_s, settings.stall_timeout_s)
+        if place not in self._models:
+            kind = OpenAIModel if endpoint.provider == "openai" else AnthropicModel
+            self._models[place] = kind(place, prices=_prices(settings))
+        return self._models[place]
 
-    def _anthropic(self, settings: ModelSettings, endpoint: Endpoint) -> AnthropicModel:
-        address = endpoint.base_url or DEFAULT_BASE_URL
-        key = (address, endpoint.name, endpoint.api_key or _NO_KEY)
-        if key not in self._models:
-            self._models[key] = AnthropicModel(
-                AnthropicEndpoint(
-                    endpoint.name,
-                    endpoint.api_key or _NO_KEY,
-                    address,
-                    settings.request_timeout_s,
-                    settings.stall_timeout_s,
-                ),
-                prices=_prices(settings),
-            )
-        return self._models[key]
+
+def place_of(endpoint: Endpoint, request_timeout_s: float, stall_timeout_s: float) -> Place:
+    """Where a provider of the network is, with the provider's own address where none is given."""
+    names, address = (
+        (OPENAI, openai.DEFAULT_BASE_URL) if endpoint.provider == "openai" else (ANTHROPIC, anthropic.DEFAULT_BASE_URL)
+    )
+    key = endpoint.api_key or _NO_KEY
+    return Place(endpoint.name, key, endpoint.base_url or address, request_timeout_s, stall_timeout_s, names)
 
 
 def _prices(settings: ModelSettings) -> dict[str, Price]:

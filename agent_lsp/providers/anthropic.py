@@ -9,12 +9,12 @@ import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agent_lsp.domain.conversation import ModelRequest, ModelTurn
 from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError
 from agent_lsp.providers.assembly import Assembly
+from agent_lsp.providers.endpoint import Endpoint
 from agent_lsp.providers.failures import detail_of, mapped, masked, of_event
 from agent_lsp.providers.messages import Raw, call_ids, request_body
 from agent_lsp.providers.pricing import PRICES, Price, price_of
@@ -27,23 +27,6 @@ DEFAULT_BASE_URL: Final = "https://api.anthropic.com"
 _CONNECT_S: Final = 10.0
 _DRAIN_S: Final = 0.25
 _KEPT_TURNS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a model is and how long to wait for it.
-
-    `request_timeout_s` is for the answer to begin, `stall_timeout_s` for each of its events after the one before.
-    """
-
-    model: str
-    api_key: str
-    base_url: str = DEFAULT_BASE_URL
-    request_timeout_s: float = 120.0
-    stall_timeout_s: float = 60.0
-
-    def __repr__(self) -> str:
-        return f"Endpoint(model={self.model!r}, base_url={self.base_url!r})"
 
 
 class AnthropicModel:
@@ -99,7 +82,7 @@ class AnthropicModel:
     async def _answer(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
         client = await self._sdk_client()
         assembly = Assembly(self._endpoint.model, self._prices, on_text)
-        async with mapped(self._endpoint.api_key, lambda: assembly.started):
+        async with mapped(self._endpoint, lambda: assembly.started):
             stream = await self._open(client, request)
             try:
                 await self._read(stream, assembly)

@@ -8,19 +8,22 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError, OperatorError
+from agent_lsp.providers.endpoint import OPENAI, Endpoint, Names
 
 RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 499})
 """Client errors that mean "not now"; all of 5xx do too."""
 
 _HINTS: Final = {
     400: "The request was not understood; agent-lsp log has the endpoint's words.",
-    401: "Check the API key (ANTHROPIC_API_KEY).",
+    401: "Check the API key ({key}).",
     402: "Check the account's balance.",
     403: "This key may not use that model.",
-    404: "Check the model's name and the base URL (ANTHROPIC_BASE_URL).",
+    404: "Check the model's name and the base URL ({address}).",
     413: "The conversation has grown too large; start a smaller goal.",
 }
-_KINDS_UNAVAILABLE: Final = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+_KINDS_UNAVAILABLE: Final = frozenset(
+    {"overloaded_error", "rate_limit_error", "api_error", "timeout_error", "server_error"}
+)
 _KEY = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{6,}|Bearer\s+\S+)")
 _LONGEST_DETAIL: Final = 300
 
@@ -34,36 +37,56 @@ def masked(text: str, secret: str) -> str:
 
 
 @asynccontextmanager
-async def mapped(secret: str, started: Callable[[], bool]) -> AsyncIterator[None]:
+async def mapped(endpoint: Endpoint, started: Callable[[], bool]) -> AsyncIterator[None]:
     """Every error of the SDK and its transport as one of ours; what was raised stays out of the chain, since it holds
     the request with its headers. `started` tells whether the message had begun."""
-    import anthropic
     import httpx2
 
+    secret, names = endpoint.api_key, endpoint.names
+    sdk, base = _sdk(names)
     try:
         yield
-    except anthropic.APIStatusError as error:
-        raise of_status(error.status_code, error.response.headers, detail_of(error.body, secret)) from None
-    except anthropic.APITimeoutError:
+    except sdk.APIStatusError as error:
+        detail = detail_of(error.body, secret)
+        raise of_status(error.status_code, error.response.headers, detail, names) from None
+    except sdk.APITimeoutError:
         raise ModelUnavailableError("The model's endpoint did not answer in time.") from None
-    except anthropic.APIConnectionError as error:
+    except sdk.APIConnectionError as error:
+        if started():
+            raise ModelBrokenError(
+                f"The model's stream broke ({masked(str(error.__cause__ or error), secret)})."
+            ) from None
         raise ModelUnavailableError(
             f"The model's endpoint cannot be reached ({masked(str(error.__cause__ or error), secret)}).",
-            hint="Check the network and the base URL (ANTHROPIC_BASE_URL).",
+            hint=f"Check the network and the base URL ({names.address}).",
         ) from None
     except (httpx2.HTTPError, httpx2.StreamError, UnicodeDecodeError) as error:
         detail = f"{type(error).__name__}: {masked(str(error), secret)}"
         if started():
             raise ModelBrokenError(f"The model's stream broke ({detail}).") from None
         raise ModelUnavailableError(f"The connection to the model's endpoint broke ({detail}).") from None
-    except (anthropic.AnthropicError, httpx2.InvalidURL) as error:
+    except (base, httpx2.InvalidURL) as error:
+        if isinstance(error, sdk.APIError) and started():
+            kind = str(getattr(error, "type", None) or getattr(error, "code", None) or "error")
+            raise of_event(masked(kind, secret), masked(error.message, secret), started=True) from None
         raise ModelRejectedError(
             f"The request could not be made ({masked(str(error), secret)}).",
-            hint="Check the base URL (ANTHROPIC_BASE_URL) and the API key (ANTHROPIC_API_KEY).",
+            hint=f"Check the base URL ({names.address}) and the API key ({names.key}).",
         ) from None
 
 
-def of_status(status: int, headers: Mapping[str, str], detail: str) -> OperatorError:
+def _sdk(names: Names) -> tuple[Any, type[Exception]]:
+    """The library that speaks with the endpoint; both are made from one mould, and only one of them is loaded."""
+    if names == OPENAI:
+        import openai
+
+        return openai, openai.OpenAIError
+    import anthropic
+
+    return anthropic, anthropic.AnthropicError
+
+
+def of_status(status: int, headers: Mapping[str, str], detail: str, names: Names) -> OperatorError:
     """The error for an answer with an HTTP status. `detail` is masked already."""
     said = f": {detail}" if detail else ""
     if status in RETRIED_STATUSES or status >= 500:
@@ -73,7 +96,7 @@ def of_status(status: int, headers: Mapping[str, str], detail: str) -> OperatorE
             hint="It is tried again by itself.",
             retry_after_s=retry_after_s(headers),
         )
-    hint = _HINTS.get(status, "See agent-lsp log.")
+    hint = _HINTS.get(status, "See agent-lsp log.").format(key=names.key, address=names.address)
     return ModelRejectedError(f"The model's endpoint refused the request (HTTP {status}){said}", hint=hint)
 
 

@@ -1,44 +1,64 @@
 """Owns the cheap question whether an endpoint answers for a model, for `agent-lsp doctor`."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from agent_lsp.domain.errors import AgentLspError, ModelRejectedError
-from agent_lsp.providers.anthropic import Endpoint, make_client
+from agent_lsp.providers import anthropic, openai
+from agent_lsp.providers.endpoint import OPENAI, Endpoint
 from agent_lsp.providers.failures import mapped
 
-if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
 
-
-async def probe(base_url: str, api_key: str, model: str, timeout_s: float) -> tuple[bool, str]:
+async def probe(endpoint: Endpoint) -> tuple[bool, str]:
     """Whether it answers, with a sentence for a person. Costs nothing, or one token where the endpoint lists no models.
 
-    Never raises for a failure of the endpoint.
+    Waits for `request_timeout_s` at most. Never raises for a failure of the endpoint.
     """
-    endpoint = Endpoint(model, api_key, base_url, request_timeout_s=timeout_s, stall_timeout_s=timeout_s)
+    ask = _ask_openai if endpoint.names == OPENAI else _ask_anthropic
     try:
-        client = await asyncio.to_thread(make_client, endpoint)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await _ask(client, endpoint)
-        finally:
-            await client.close()
+        async with asyncio.timeout(endpoint.request_timeout_s):
+            await ask(endpoint)
     except TimeoutError:
-        return False, f"{base_url} did not answer within {timeout_s:g} s"
+        return False, f"{endpoint.base_url} did not answer within {endpoint.request_timeout_s:g} s"
     except AgentLspError as error:
         return False, f"{error.message} {error.hint}".strip()
-    return True, f"{model} answers at {base_url}"
+    return True, f"{endpoint.model} answers at {endpoint.base_url}"
 
 
-async def _ask(client: "AsyncAnthropic", endpoint: Endpoint) -> None:
+async def _ask_anthropic(endpoint: Endpoint) -> None:
+    client = await asyncio.to_thread(anthropic.make_client, endpoint)
     try:
-        async with mapped(endpoint.api_key, lambda: False):
+        async with mapped(endpoint, lambda: False):
             await client.models.retrieve(endpoint.model)
     except ModelRejectedError as error:
-        if "HTTP 404" not in error.message and "HTTP 405" not in error.message:
+        if not _lists_no_models(error):
             raise
-        async with mapped(endpoint.api_key, lambda: False):
+        async with mapped(endpoint, lambda: False):
             await client.messages.create(
                 model=endpoint.model, max_tokens=1, messages=[{"role": "user", "content": "Hello"}]
             )
+    finally:
+        await client.close()
+
+
+async def _ask_openai(endpoint: Endpoint) -> None:
+    client = await asyncio.to_thread(openai.make_client, endpoint)
+    try:
+        async with mapped(endpoint, lambda: False):
+            names = [model.id async for model in await client.models.list()]
+        if endpoint.model not in names:
+            told = ", ".join(sorted(names)[:5]) or "none"
+            said = f"It has no model {endpoint.model}, but {told}."
+            raise ModelRejectedError(said, hint="Set model.name to one of these.")
+    except ModelRejectedError as error:
+        if not _lists_no_models(error):
+            raise
+        async with mapped(endpoint, lambda: False):
+            await client.chat.completions.create(
+                model=endpoint.model, max_tokens=1, messages=[{"role": "user", "content": "Hello"}]
+            )
+    finally:
+        await client.close()
+
+
+def _lists_no_models(error: ModelRejectedError) -> bool:
+    return "HTTP 404" in error.message or "HTTP 405" in error.message

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from agent_lsp.domain.task import Budget
 
 DEFAULT_MODEL: Final = "claude-sonnet-5-5"
+DEFAULT_KEY_NAME: Final = "ANTHROPIC_API_KEY"
 UNLIMITED: Final = "unlimited"
 """What takes a limit away: files have no null."""
 
@@ -49,21 +50,25 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """`[model]`: who answers."""
 
-    provider: Literal["auto", "anthropic", "editor", "embedded"] = Field(
+    provider: Literal["auto", "anthropic", "openai", "editor", "embedded"] = Field(
         default="auto",
         description="`auto` is `anthropic` where a key or an address is there, else a model that the `editor` lends "
-        "(such as Copilot in VS Code), else `embedded`.",
+        "(such as Copilot in VS Code), else `embedded`. `openai` is any server of OpenAI's chat completions: OpenAI, "
+        "vLLM, llama.cpp, LM Studio, Ollama.",
     )
     name: Annotated[str, Field(min_length=1)] = Field(
         default=DEFAULT_MODEL,
         description="Name of the language model; of one that the editor lends its id, name or family.",
     )
     base_url: Address = Field(
-        default=None, description="Address of the endpoint; without it ANTHROPIC_BASE_URL, else the provider's own."
+        default=None,
+        description="Address of the endpoint; without it ANTHROPIC_BASE_URL (OPENAI_BASE_URL for `openai`), else the "
+        "provider's own.",
     )
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        default="ANTHROPIC_API_KEY",
-        description="Name of the environment variable that holds the key. The key is never a setting.",
+        default=DEFAULT_KEY_NAME,
+        description="Name of the environment variable that holds the key (OPENAI_API_KEY for `openai`, where nothing "
+        "else is said). The key is never a setting.",
     )
     max_tokens: Annotated[int, Field(ge=256, le=1_000_000)] = Field(
         default=16_000, description="Longest answer, in tokens."

@@ -35,7 +35,7 @@ QUEUE_LIMIT: Final = 20_000
 
 BATCH_BYTES: Final = 64 * 1024
 QUIET: Final = (
-    "pygls", "httpx", "httpx2", "httpcore", "httpcore2", "anthropic", "asyncio", "urllib3", "requests",
+    "pygls", "httpx", "httpx2", "httpcore", "httpcore2", "anthropic", "openai", "asyncio", "urllib3", "requests",
     "detect_secrets", "concurrent_log_handler", "watchfiles", "git", "charset_normalizer", "markdown_it",
 )  # fmt: skip
 """Libraries that log every message they carry; only their warnings are kept."""

@@ -165,7 +165,11 @@ def command_line(pid: int) -> str:
 
 def environment(home: Path, model: AnthropicServer | None, extra: Mapping[str, str]) -> dict[str, str]:
     """What the server is started with: caches and settings of its own, and the scripted endpoint."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "AGENT_LSP_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ANTHROPIC_", "OPENAI_", "AGENT_LSP_"))
+    }
     kept |= {
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / "config"),

@@ -1,0 +1,31 @@
+"""Owns where a model is, how long to wait for it, and by which names a person sets that up."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The environment variables of a provider, for advice."""
+
+    key: str
+    address: str
+
+
+ANTHROPIC: Final = Names("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")
+OPENAI: Final = Names("OPENAI_API_KEY", "OPENAI_BASE_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is and how long to wait for it.
+
+    `request_timeout_s` is for the answer to begin, `stall_timeout_s` for each of its events after the one before.
+    """
+
+    model: str
+    api_key: str = field(repr=False)
+    base_url: str
+    request_timeout_s: float = 120.0
+    stall_timeout_s: float = 60.0
+    names: Names = field(default=ANTHROPIC, repr=False)
