@@ -32,8 +32,10 @@ def refusal(reason: str, verdict: Verdict) -> Answer:
 
 def stale_reason(proposal: Proposal) -> str:
     """Why a stale proposal is not applied."""
-    if proposal.trouble:
+    if proposal.trouble and proposal.in_conflict:
         return f"It does not fit the text as it now is. {proposal.trouble}"
+    if proposal.trouble:
+        return proposal.trouble
     names = ", ".join(sorted(proposal.stale_paths)[:5])
     return f"{names} changed since this was tested; it is tested again on the new text, or run agent.revalidate."
 
@@ -245,7 +247,8 @@ class Accept:
             rest = replace(rest, base=snapshot)
         except AgentLspError as error:
             paths = frozenset(edit.base_path for edit in rest.edits)
-            rest = replace(rest, stale_paths=paths, trouble=f"The text could not be read again: {error.message}")
+            why = f"The text could not be read again: {error.message}"
+            rest = replace(rest, stale_paths=paths, trouble=why, in_conflict=False)
         rest = replace(rest, state=RunState.PROPOSED)
         self._shelf.put(rest)
         count = f"{len(choice.wanted)} of {len(choice.proposal.hunk_ids)} hunks"

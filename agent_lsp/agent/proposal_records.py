@@ -30,6 +30,7 @@ def kept(proposal: Proposal) -> KeptProposal:
         "goalTests": list(proposal.goal_tests),
         "checkpointId": proposal.checkpoint_id,
         "trouble": proposal.trouble,
+        "inConflict": proposal.in_conflict,
     }
     return KeptProposal(proposal.id, proposal.run_id, data, proposal.edits)
 
@@ -57,6 +58,7 @@ def brought_back(record: KeptProposal) -> Proposal:
         checkpoint_id=data["checkpointId"],
         state=RunState.PROPOSED,
         trouble=str(data["trouble"]),
+        in_conflict=bool(data.get("inConflict", True)),
     )
 
 

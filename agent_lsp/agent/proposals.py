@@ -25,7 +25,8 @@ class Proposal:
 
     `names` gives hunks the id they were first shown under where the text alone would give another one (two equal
     hunks of which the first is gone). `goal_tests` is what a part of it must fix. `state` is what its run rests in:
-    PROPOSED or FAILED while it is open, APPLIED or DISCARDED after. `trouble` says why it cannot be made current.
+    PROPOSED or FAILED while it is open, APPLIED or DISCARDED after. `trouble` says why it cannot be made current;
+    `in_conflict`, that this is since the text was changed in the place of some of its hunks.
     `suggestion` is the smallest part found acceptable after a smaller one was refused, `fitting` what of it still fits
     the text while the rest does not.
     """
@@ -45,6 +46,7 @@ class Proposal:
     checkpoint_id: str | None = None
     state: RunState = RunState.PROPOSED
     trouble: str = ""
+    in_conflict: bool = False
     suggestion: frozenset[HunkId] = frozenset()
     fitting: frozenset[HunkId] = frozenset()
 
@@ -99,6 +101,7 @@ def event_data(proposal: Proposal, *, allow_unproven: bool = False) -> dict[str,
         "state": proposal.state.value,
         "stale": proposal.stale,
         "trouble": proposal.trouble,
+        "inConflict": bool(proposal.trouble) and proposal.in_conflict,
         "stalePaths": sorted(proposal.stale_paths),
         "files": [_file_data(file, proposal) for file in proposal.files],
         "diff": _diff_of(proposal.edits),
@@ -106,7 +109,7 @@ def event_data(proposal: Proposal, *, allow_unproven: bool = False) -> dict[str,
         "acceptable": allow_unproven or verdict.decision.acceptable,
         "witness": dict(proposal.witness),
     }
-    suggestion = proposal.fitting if proposal.trouble else proposal.suggestion
+    suggestion = proposal.fitting if data["inConflict"] else proposal.suggestion
     if suggestion and suggestion < set(proposal.hunk_ids):
         data["suggestion"] = [hunk for hunk in proposal.hunk_ids if hunk in suggestion]
     if proposal.checkpoint_id:

@@ -158,7 +158,7 @@ class Retest:
         current = self._shelf.get(proposal_id)
         if isinstance(rebased, Conflict):
             paths = current.stale_paths | {rebased.path}
-            self._keep_stale(replace(current, stale_paths=paths, fitting=fits), rebased.reason)
+            self._keep_stale(replace(current, stale_paths=paths, fitting=fits, in_conflict=True), rebased.reason)
             return None
         if not rebased.edits:
             message = "nothing is left of it: the text already holds the change"
@@ -197,7 +197,7 @@ class Retest:
     def _give_up(self, proposal_id: str, reason: str) -> None:
         proposal = self._shelf.get(proposal_id)
         if proposal.is_open:
-            self._keep_stale(proposal, reason)
+            self._keep_stale(replace(proposal, in_conflict=False), reason)
 
     def _keep_stale(self, proposal: Proposal, reason: str) -> None:
         kept = replace(proposal, trouble=reason)

@@ -131,7 +131,7 @@ def verdict_title(card: Card) -> str:
 
 def in_conflict(card: Card) -> bool:
     """Whether the text was changed where the proposal changes it, so that it cannot be carried over."""
-    return card.stale and bool(card.data.get("trouble"))
+    return card.stale and bool(card.data.get("inConflict"))
 
 
 def still_fits(card: Card, hunk: Mapping[str, Any]) -> bool:
@@ -161,6 +161,8 @@ def refusal(card: Card, state: str, hunk: Mapping[str, Any] | None = None) -> st
         others = f" You can accept the {fitting_title(card)}." if card.suggestion else ""
         way = f"Discard it, or take your edit back.{others}"
         return f"It does not fit the text as it now is: {card.data['trouble']} {way}"
+    if card.stale and card.data.get("trouble"):
+        return str(card.data["trouble"])
     if card.stale:
         return "Files changed since the tests ran; it is tested again when you pause."
     if not card.acceptable:

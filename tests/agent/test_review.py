@@ -386,7 +386,7 @@ async def test_a_change_in_conflict_does_not_hold_back_those_that_still_fit(worl
     data = world.last("proposal")
     first, second, third, other = [hunk["id"] for file in data["files"] for hunk in file["hunks"]]
     assert (data["stale"], data["suggestion"]) == (True, [first, third, other])
-    assert "line 15" in data["trouble"]
+    assert ("line 15" in data["trouble"], data["inConflict"]) == (True, True)
 
     for asked in (None, [second], [first, second]):
         answer = await world.review.apply({"proposalId": proposal_id} | ({"hunks": asked} if asked else {}))
@@ -480,7 +480,10 @@ async def test_text_that_never_rests_stays_stale_with_the_reason(world: World) -
     world.gate.during = lambda: world.put("src/a.py", FIVE + f"typed {next(lines)}\n")
     answer = await world.review.revalidate({"proposalId": proposal_id})
     assert "kept changing" in answer["verdict"]["reasons"][0]
-    assert (await world.review.apply({"proposalId": proposal_id}))["applied"] is False
+    refused = await world.review.apply({"proposalId": proposal_id})
+    assert refused["applied"] is False
+    assert refused["reason"].startswith("The text kept changing"), "it is in nobody's way"
+    assert world.last("proposal")["inConflict"] is False
 
 
 async def test_two_wishes_to_revalidate_are_one_piece_of_work(tmp_path: Path) -> None:

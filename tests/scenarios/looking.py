@@ -90,6 +90,16 @@ async def eventually(condition: Callable[[], Any], timeout_s: float = WAIT_S) ->
     return value
 
 
+async def journalled(root: Path, run_id: str, kind: str, count: int = 1) -> list[dict[str, Any]]:
+    """What the journal holds of one kind, once there is so much of it: it is written behind what the editor is told."""
+
+    def found() -> list[dict[str, Any]]:
+        return [fact.data for fact in journal(root, run_id) if fact.kind == kind]
+
+    await eventually(lambda: len(found()) >= count)
+    return found()
+
+
 async def nothing_left(scene: Scene, timeout_s: float) -> float:
     """Seconds until no process and no candidate of the scene is left; what is left fails the test."""
     began = time.monotonic()

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.anthropic_server import ScriptedBrain, calls, edit, finish
 from tests.scenarios.conftest import Stage
-from tests.scenarios.looking import editor_on, journal
+from tests.scenarios.looking import editor_on, eventually, journal
 from tests.scenarios.scene import PROJECT, WAIT_S
 from tests.server.raw_client import Json, uri_for
 
@@ -57,7 +57,7 @@ async def test_a_verdict_that_the_whole_suite_contradicts_is_withdrawn_before_th
     assert scene.text(uri) == PROJECT["calc.py"]
     assert "is withdrawn" in scene.log()
     assert "1 selections checked by whole runs, 1 (100 %) had missed" in scene.log()
-    assert [fact for fact in journal(scene.root, run_id) if "withdrawn" in str(fact.data.get("text"))]
+    await eventually(lambda: [f for f in journal(scene.root, run_id) if "withdrawn" in str(f.data.get("text"))])
 
 
 async def test_the_next_runtime_does_not_run_the_unchanged_tests_again(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """A model that is down, busy, broken, unwilling or confused: what a run makes of it, what it says and what it keeps."""
 
 import socket
+from typing import Any
 
 from tests.anthropic_server import (
     Call,
@@ -22,7 +23,7 @@ from tests.anthropic_server import (
     too_long,
 )
 from tests.scenarios.conftest import Stage
-from tests.scenarios.looking import KEY, journal, kept_bytes, told_bytes
+from tests.scenarios.looking import KEY, journalled, kept_bytes, told_bytes
 from tests.scenarios.scene import Scene
 
 FIX = edit("calc.py", "return a - b", "return a + b")
@@ -34,12 +35,12 @@ def messages_of_progress(scene: Scene, run_id: str) -> list[str]:
     return [row["message"] for row in scene.client.heard("agent/progress", lambda row: row["runId"] == run_id)]
 
 
-def troubles(scene: Scene, run_id: str) -> list[dict[str, object]]:
-    return [fact.data for fact in journal(scene.root, run_id) if fact.kind == "model.trouble"]
+async def troubles(scene: Scene, run_id: str, count: int) -> list[dict[str, Any]]:
+    return await journalled(scene.root, run_id, "model.trouble", count)
 
 
-def ending(scene: Scene, run_id: str) -> dict[str, object]:
-    [last] = [fact.data for fact in journal(scene.root, run_id) if fact.kind == "run.ended"]
+async def ending(scene: Scene, run_id: str) -> dict[str, Any]:
+    [last] = await journalled(scene.root, run_id, "run.ended")
     return last
 
 
@@ -57,12 +58,13 @@ async def test_a_model_that_is_down_is_tried_again_and_then_ends_the_run_with_th
     assert reason.endswith("Check the network and the base URL (ANTHROPIC_BASE_URL)."), reason
     assert "proposalId" not in row
     assert row["usage"]["turns"] == 0
-    assert [trouble["wait_s"] for trouble in troubles(scene, run_id)] == [0.5, None]
-    assert all(trouble["code"] == "model_unavailable" for trouble in troubles(scene, run_id))
+    noted = await troubles(scene, run_id, 2)
+    assert [trouble["wait_s"] for trouble in noted] == [0.5, None]
+    assert all(trouble["code"] == "model_unavailable" for trouble in noted)
     said = messages_of_progress(scene, run_id)
     assert any(text.endswith("; asking again in 0.5 s") for text in said), said
     assert any(text.endswith("; giving up") for text in said), said
-    assert ending(scene, run_id) == {"state": "failed", "reason": reason}
+    assert (await ending(scene, run_id)) == {"state": "failed", "reason": reason}
     log = scene.log()
     assert "asking again in 0.5 s" in log
     assert "giving up" in log
@@ -91,7 +93,7 @@ async def test_429_and_529_are_waited_out_as_the_endpoint_wishes(stage: Stage) -
     said = messages_of_progress(scene, run_id)
     assert "The model's endpoint is limiting the rate (HTTP 429): slow down; asking again in 1.0 s" in said, said
     assert "The model's endpoint is overloaded (HTTP 529): too many guests; asking again in 0.5 s" in said, said
-    assert [trouble["wait_s"] for trouble in troubles(scene, run_id)] == [1.0, 0.5]
+    assert [trouble["wait_s"] for trouble in await troubles(scene, run_id, 2)] == [1.0, 0.5]
     assert "COPILOT ERROR START" not in scene.log(), "trouble that passed is no error"
 
 
@@ -126,18 +128,17 @@ async def test_a_stream_that_breaks_is_resumed_from_the_last_whole_message(stage
     everything = requests[-1].text
     assert "Mending it." not in everything, "nothing of a broken answer is kept"
     assert "This answer never ends well" not in everything
-    codes = [(trouble["code"], trouble["wait_s"]) for trouble in troubles(scene, run_id)]
-    assert codes == [("model_broken", 0.5)] * 6
-    told = [str(trouble["message"]) for trouble in troubles(scene, run_id)]
+    noted = await troubles(scene, run_id, 6)
+    assert [(trouble["code"], trouble["wait_s"]) for trouble in noted] == [("model_broken", 0.5)] * 6
+    told = [str(trouble["message"]) for trouble in noted]
     assert told[0] == "The endpoint answered text/html instead of an event stream."
     assert told[1].startswith("The model's stream broke (RemoteProtocolError")
     assert told[2] == "The model's stream ended before its message did."
     assert told[3] == "The model's stream broke with an error (overloaded_error: Overloaded)"
     assert told[4] == "The model's stream holds an event that is not JSON."
     assert told[5] == "The input of the model's call of edit_file is not a whole JSON object."
-    edits = [
-        fact for fact in journal(scene.root, run_id) if fact.kind == "tool.called" and fact.data["tool"] == "edit_file"
-    ]
+    await journalled(scene.root, run_id, "proposal")
+    edits = [row for row in await journalled(scene.root, run_id, "tool.called") if row["tool"] == "edit_file"]
     assert len(edits) == 1, "the edit of the broken answer was not made"
 
 
@@ -152,7 +153,7 @@ async def test_a_refusal_ends_the_run_failed_with_the_models_words_and_keeps_wha
     assert proposal["files"][0]["hunks"][0]["newText"] == "    return a + b\n"
     assert scene.model is not None
     assert len(scene.model.requests) == 3, "a refusal is not asked again"
-    assert ending(scene, run_id)["reason"] == row["message"]
+    assert (await ending(scene, run_id))["reason"] == row["message"]
     assert "ModelRefusedError" in scene.log()
 
 
@@ -205,7 +206,8 @@ async def test_wrong_tool_calls_are_answered_with_what_would_be_right_and_the_ru
     [escape] = scene.model.in_phase("execution")[2].results
     assert escape["is_error"] is True
     assert not (scene.root.parent / "elsewhere.py").exists()
-    failed = [f.data["tool"] for f in journal(scene.root, run_id) if f.kind == "tool.answered" and f.data["failed"]]
+    await journalled(scene.root, run_id, "proposal")
+    failed = [row["tool"] for row in await journalled(scene.root, run_id, "tool.answered") if row["failed"]]
     assert failed == ["edit_file", "launch_rockets", "edit_file"]
 
 
@@ -234,7 +236,7 @@ async def test_a_spent_budget_of_tokens_ends_the_planning_with_the_reason(stage:
     assert (row["usage"]["inputTokens"], row["usage"]["outputTokens"]) == (900, 100)
     assert scene.model is not None
     assert len(scene.model.requests) == 1
-    assert ending(scene, run_id) == {"state": "failed", "reason": row["message"]}
+    assert (await ending(scene, run_id)) == {"state": "failed", "reason": row["message"]}
 
 
 async def test_a_wrong_key_fails_at_once_and_is_never_repeated_to_anybody(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.anthropic_server import ScriptedBrain, calls, edit, finish
 from tests.scenarios.conftest import Stage
-from tests.scenarios.looking import editor_on, eventually, journal, runtimes
+from tests.scenarios.looking import editor_on, eventually, journal, journalled, runtimes
 from tests.scenarios.scene import CALC, WAIT_S, Scene
 from tests.server.raw_client import Json
 
@@ -46,7 +46,7 @@ async def test_a_killed_runtime_comes_back_with_its_proposal_and_that_is_applied
     [buffer] = scene.client.buffers.values()
     assert buffer.text == RIGHT
     assert kinds(scene.root, proposal["runId"]).count("apply.done") == 1
-    assert kinds(scene.root, proposal["runId"]).count("run.ended") == 1
+    assert len(await journalled(scene.root, proposal["runId"], "run.ended")) == 1
     assert (await scene.status(proposal["runId"]))["state"] == "applied"
 
 

@@ -217,7 +217,7 @@ class FakeRuntime:
         run_id = proposal["runId"]
         self.state(run_id, "validating")
         if "stubborn" in self.runs[run_id]["goal"] and "a - b\n" not in (await self.text("calc.py"))[0]:
-            proposal |= {"stale": True, "trouble": "the same lines were changed meanwhile."}
+            proposal |= {"stale": True, "trouble": "the same lines were changed meanwhile.", "inConflict": True}
             self.peer.emit("proposal", proposal)
             self.state(run_id, "proposed")
             return {"verdict": proposal["verdict"]}
