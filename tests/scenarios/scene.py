@@ -6,6 +6,7 @@ row = await scene.until(run_id, "proposed")
 """
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -118,6 +119,16 @@ class Scene:
         """The console log so far."""
         path = self.root / ".agent-lsp" / "copilot_console.log"
         return path.read_text() if path.exists() else ""
+
+    async def logged(self, *texts: str) -> str:
+        """The console log once all of this is in it: it is written behind what the editor is told."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                while not all(text in self.log() for text in texts):
+                    await asyncio.sleep(0.05)
+        log = self.log()
+        assert [text for text in texts if text not in log] == [], log[-4000:]
+        return log
 
     def processes(self) -> list[str]:
         """Command lines of processes that belong to this scene's server, itself left out."""

@@ -127,7 +127,7 @@ async def test_a_damaged_state_database_is_moved_aside_and_said_and_the_run_work
 
     aside = scene.root / ".agent-lsp" / "state.db.corrupt-1"
     assert aside.read_bytes() == files[".agent-lsp/state.db"]
-    assert "state.db was damaged (" in scene.log()
+    await scene.logged("state.db was damaged (")
     shown = await scene.client.wait_for("window/showMessage")
     assert shown["type"] == 2
     assert "state.db was damaged (" in shown["message"]

@@ -55,8 +55,7 @@ async def test_a_verdict_that_the_whole_suite_contradicts_is_withdrawn_before_th
     assert answer["applied"] is False
     assert "withdrawn" in answer["reason"]
     assert scene.text(uri) == PROJECT["calc.py"]
-    assert "is withdrawn" in scene.log()
-    assert "1 selections checked by whole runs, 1 (100 %) had missed" in scene.log()
+    await scene.logged("is withdrawn", "1 selections checked by whole runs, 1 (100 %) had missed")
     await eventually(lambda: [f for f in journal(scene.root, run_id) if "withdrawn" in str(f.data.get("text"))])
 
 

@@ -65,12 +65,8 @@ async def test_a_model_that_is_down_is_tried_again_and_then_ends_the_run_with_th
     assert any(text.endswith("; asking again in 0.5 s") for text in said), said
     assert any(text.endswith("; giving up") for text in said), said
     assert (await ending(scene, run_id)) == {"state": "failed", "reason": reason}
-    log = scene.log()
-    assert "asking again in 0.5 s" in log
-    assert "giving up" in log
-    assert "=== COPILOT ERROR START ===" in log
-    assert "ModelUnavailableError" in log
-    assert f"run={run_id}" in log
+    said_once = ("asking again in 0.5 s", "giving up", "=== COPILOT ERROR START ===", "ModelUnavailableError")
+    await scene.logged(*said_once, f"run={run_id}")
     assert "Traceback" not in reason
 
 
@@ -154,7 +150,7 @@ async def test_a_refusal_ends_the_run_failed_with_the_models_words_and_keeps_wha
     assert scene.model is not None
     assert len(scene.model.requests) == 3, "a refusal is not asked again"
     assert (await ending(scene, run_id))["reason"] == row["message"]
-    assert "ModelRefusedError" in scene.log()
+    await scene.logged("ModelRefusedError")
 
 
 async def test_an_answer_cut_at_the_length_limit_goes_on_from_there(stage: Stage) -> None:
@@ -222,7 +218,7 @@ async def test_a_spent_budget_of_turns_offers_what_was_done_and_says_so(stage: S
     assert row["usage"]["turns"] == 2
     assert scene.model is not None
     assert len(scene.model.requests) == 2
-    assert "the budget of 2 turns is spent (2 used)" in scene.log()
+    await scene.logged("the budget of 2 turns is spent (2 used)")
 
 
 async def test_a_spent_budget_of_tokens_ends_the_planning_with_the_reason(stage: Stage) -> None:
@@ -249,7 +245,7 @@ async def test_a_wrong_key_fails_at_once_and_is_never_repeated_to_anybody(stage:
     assert row["message"].endswith("Check the API key (ANTHROPIC_API_KEY).")
     assert scene.model is not None
     assert len(scene.model.requests) == 1, "a refused request is not asked again"
-    assert "ModelRejectedError" in scene.log()
+    await scene.logged("ModelRejectedError")
     assert await scene.client.close() == 0
     assert KEY.encode() not in kept_bytes(scene.root)
     assert KEY.encode() not in told_bytes(scene)
