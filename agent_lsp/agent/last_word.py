@@ -109,7 +109,7 @@ class LastWord:
         except asyncio.CancelledError:
             pending.task = None  # it may be followed once more
             raise
-        except BaseException:
+        except Exception:
             self._forget(pending)
             raise
         self._forget(pending)

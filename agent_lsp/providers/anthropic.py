@@ -12,48 +12,33 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from agent_lsp.domain.conversation import ModelRequest, ModelTurn
-from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError
+from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError
 from agent_lsp.providers.assembly import Assembly
 from agent_lsp.providers.endpoint import Endpoint
 from agent_lsp.providers.failures import detail_of, mapped, masked, of_event
 from agent_lsp.providers.messages import Raw, call_ids, request_body
-from agent_lsp.providers.pricing import PRICES, Price, price_of
+from agent_lsp.providers.pricing import Price
+from agent_lsp.providers.sdk_model import SdkModel, patience
 
 if TYPE_CHECKING:
     import anthropic
     from anthropic._streaming import ServerSentEvent
 
+    Events = anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]
+
 DEFAULT_BASE_URL: Final = "https://api.anthropic.com"
-_CONNECT_S: Final = 10.0
 _DRAIN_S: Final = 0.25
 _KEPT_TURNS: Final = 1000
 
 
-class AnthropicModel:
-    """`domain.ports.Model` over one endpoint. Use it in one event loop; `close` when done."""
+class AnthropicModel(SdkModel["anthropic.AsyncAnthropic"]):
+    """`domain.ports.Model` over one endpoint."""
 
     def __init__(self, endpoint: Endpoint, *, prices: Mapping[str, Price] | None = None) -> None:
-        """`prices` are laid over the table of providers/pricing.py."""
-        self._endpoint = endpoint
-        self._prices = {**PRICES, **(prices or {})}
-        self._client: anthropic.AsyncAnthropic | None = None
-        self._loading = asyncio.Lock()
+        """See SdkModel."""
+        super().__init__(endpoint, prices=prices)
         self._kept: OrderedDict[tuple[str, ...], Sequence[Raw]] = OrderedDict()
         self._may_force = True
-
-    @property
-    def priced(self) -> bool:
-        """Whether the configured model's price is known; else its cost counts as 0."""
-        return price_of(self._endpoint.model, self._prices) is not None
-
-    @property
-    def name(self) -> str:
-        """The configured model; a turn names the one that answered."""
-        return self._endpoint.model
-
-    async def warm(self) -> None:
-        """Loads the SDK without a request, so that the first one does not wait for it."""
-        await self._sdk_client()
 
     async def respond(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
         """One whole answer; `on_text` hears prose as it streams.
@@ -67,23 +52,16 @@ class AnthropicModel:
                 raise
             return await self._answer(request, on_text)
 
-    async def close(self) -> None:
-        """Closes idle connections; safe to repeat."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
-
-    async def _sdk_client(self) -> "anthropic.AsyncAnthropic":
-        async with self._loading:
-            if self._client is None:
-                self._client = await asyncio.to_thread(make_client, self._endpoint)
-            return self._client
+    @staticmethod
+    def _make_client(endpoint: Endpoint) -> "anthropic.AsyncAnthropic":
+        return make_client(endpoint)
 
     async def _answer(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
         client = await self._sdk_client()
         assembly = Assembly(self._endpoint.model, self._prices, on_text)
         async with mapped(self._endpoint, lambda: assembly.started):
-            stream = await self._open(client, request)
+            body = request_body(request, self._endpoint.model, self._kept, force=self._may_force)
+            stream: Events = await self._opened(client.messages.create(**body, stream=True))
             try:
                 await self._read(stream, assembly)
             finally:
@@ -112,40 +90,13 @@ class AnthropicModel:
             if len(self._kept) > _KEPT_TURNS:
                 self._kept.popitem(last=False)
 
-    async def _open(
-        self, client: "anthropic.AsyncAnthropic", request: ModelRequest
-    ) -> "anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]":
-        body = request_body(request, self._endpoint.model, self._kept, force=self._may_force)
-        try:
-            async with asyncio.timeout(self._endpoint.request_timeout_s):
-                stream: anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]
-                stream = await client.messages.create(**body, stream=True)
-        except TimeoutError as error:
-            waited = self._endpoint.request_timeout_s
-            raise ModelUnavailableError(f"The model's endpoint did not begin to answer within {waited:g} s.") from error
-        kind = stream.response.headers.get("content-type", "")
-        if "event-stream" not in kind:
-            await stream.close()
-            raise ModelBrokenError(
-                f"The endpoint answered {masked(kind, '') or 'something'} instead of an event stream.",
-                hint="Check the base URL (ANTHROPIC_BASE_URL).",
-            )
-        return stream
-
-    async def _read(
-        self, stream: "anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]", assembly: Assembly
-    ) -> None:
+    async def _read(self, stream: "Events", assembly: Assembly) -> None:
         """Takes events to the message's own end, then the body's rest, so that the connection can serve again."""
         import httpx2
 
         events = stream.raw_events(stream.response)
         while not assembly.finished:
-            try:
-                async with asyncio.timeout(self._endpoint.stall_timeout_s):
-                    event = await anext(events, None)
-            except TimeoutError as error:
-                waited = self._endpoint.stall_timeout_s
-                raise ModelBrokenError(f"The model's stream stalled for {waited:g} s.") from error
+            event = await self._next(events)
             if event is None:
                 return
             self._take(event, assembly)
@@ -173,14 +124,12 @@ class AnthropicModel:
 def make_client(endpoint: Endpoint) -> "anthropic.AsyncAnthropic":
     """Runs in a thread: the import, the certificates and the resource modules are slow."""
     import anthropic
-    import httpx2
 
-    longest_s = max(endpoint.request_timeout_s, endpoint.stall_timeout_s) + 5.0
     client = anthropic.AsyncAnthropic(
         api_key=endpoint.api_key,
         base_url=endpoint.base_url,
         max_retries=0,
-        timeout=httpx2.Timeout(longest_s, connect=min(_CONNECT_S, endpoint.request_timeout_s)),
+        timeout=patience(endpoint),
     )
     _ = client.messages
     return client
