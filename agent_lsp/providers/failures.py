@@ -66,9 +66,9 @@ async def mapped(endpoint: Endpoint, started: Callable[[], bool]) -> AsyncIterat
             raise ModelBrokenError(f"The model's stream broke ({detail}).") from None
         raise ModelUnavailableError(f"The connection to the model's endpoint broke ({detail}).") from None
     except (base, httpx2.InvalidURL) as error:
-        if isinstance(error, sdk.APIError) and started():
+        if type(error) is sdk.APIError:  # an error that came in the stream
             kind = str(getattr(error, "type", None) or getattr(error, "code", None) or "error")
-            raise of_event(masked(kind, secret), masked(error.message, secret), started=True) from None
+            raise of_event(masked(kind, secret), masked(str(error), secret), started=started()) from None
         raise ModelRejectedError(
             f"The request could not be made ({masked(str(error), secret)}).",
             hint=f"Check the base URL ({names.address}) and the API key ({names.key}).",

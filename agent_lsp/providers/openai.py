@@ -13,7 +13,7 @@ from agent_lsp.providers.assembly import Assembly
 from agent_lsp.providers.chat_messages import Dialect, request_body
 from agent_lsp.providers.chat_stream import ChatStream
 from agent_lsp.providers.endpoint import Endpoint
-from agent_lsp.providers.failures import detail_of, mapped, masked, of_event
+from agent_lsp.providers.failures import mapped
 from agent_lsp.providers.pricing import Price
 from agent_lsp.providers.sdk_model import SdkModel, patience
 
@@ -69,10 +69,6 @@ class OpenAIModel(SdkModel["openai.AsyncOpenAI"]):
         """Takes chunks to the end of the stream: what tokens it took comes after the reason why it ended."""
         chat = ChatStream()
         async for chunk in self._chunks(stream, chat):
-            if error := chunk.get("error"):
-                kind = str(error.get("type") or error.get("code") or "error") if isinstance(error, dict) else "error"
-                detail = detail_of(chunk, self._endpoint.api_key)
-                raise of_event(masked(kind, ""), detail, started=assembly.started)
             try:
                 for event in chat.events(chunk):
                     assembly.take(event)
