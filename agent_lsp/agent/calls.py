@@ -12,6 +12,7 @@ from agent_lsp.agent.validator import Reviewer
 from agent_lsp.domain.errors import BadArgumentError, ToolError
 from agent_lsp.domain.policy import inside_root
 from agent_lsp.domain.task import Goal, LineRange, Mode, Problem
+from agent_lsp.domain.tiers import Tier
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
@@ -62,6 +63,7 @@ class RunArguments(Arguments):
     tests: list[str] | None = None
     scope: list[str] | None = None
     mode: Literal["plan", "auto"] | None = None
+    tier: Tier | None = None
 
     @field_validator("goal")
     @classmethod
@@ -220,6 +222,7 @@ def goal_of(given: RunArguments) -> Goal:
         tuple(given.tests or ()),
         tuple(given.scope or ()),
         Mode(given.mode or "auto"),
+        given.tier,
     )
 
 

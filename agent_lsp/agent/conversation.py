@@ -12,6 +12,7 @@ from agent_lsp.agent.engines import Desk, Record, Tell
 from agent_lsp.agent.findings import shortened
 from agent_lsp.agent.toolbox import Served, Toolbox
 from agent_lsp.domain.conversation import (
+    Answerer,
     Block,
     Message,
     ModelRequest,
@@ -99,6 +100,7 @@ class Conversation:
         self._voice, self._phase, self._system = voice, phase, system
         self._messages: list[Message] = []
         self._failures: Counter[str] = Counter()
+        self._told_by: Answerer | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -189,11 +191,13 @@ class Conversation:
                 raise BudgetSpentError("the time for this run is over") from error
             raise ModelUnavailableError("the model did not answer in time") from error
         exchange.desk.spend(turn.usage)
+        self._tell_who(exchange, turn)
         exchange.record(
             EventKind.MODEL_TURN,
             {
                 "phase": self._phase.value,
                 "model": turn.model,
+                "answeredBy": "" if turn.by is None else turn.by.name,
                 "stop": turn.stop.value,
                 "text": shortened(turn.text, 2000),
                 "calls": [call.name for call in turn.calls],
@@ -201,6 +205,19 @@ class Conversation:
             },
         )
         return turn
+
+    def _tell_who(self, exchange: Exchange, turn: ModelTurn) -> None:
+        """Who answers is recorded when it changes, and told where it is not who was asked first."""
+        by = turn.by
+        if by is None or by == self._told_by:
+            return
+        news = self._told_by is None or by.instead_of != self._told_by.instead_of
+        self._told_by = by
+        exchange.record(EventKind.MODEL_CHOSEN, {"phase": self._phase.value, "model": turn.model, **by.to_json()})
+        if by.instead_of and news:
+            told = f"{by.endpoint} ({by.name}) answers instead of {'; '.join(by.instead_of)}"
+            logger.warning(told)
+            exchange.tell(told, None)
 
     def _tell_trouble(
         self, exchange: Exchange, trouble: ModelBrokenError | ModelUnavailableError, wait_s: float | None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent_lsp.agent.routing import Route
 from agent_lsp.domain.errors import AgentLspError, NoModelError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import CaseId
@@ -138,7 +139,8 @@ class ReflectionEngine(Protocol):
 class Engines:
     """The three engines of one run; they may keep what they learn between calls, so a run gets its own.
 
-    `name` tells people who works (`claude-…`, `embedded`); `listens` whether words said to the run reach it.
+    `name` tells people who works (`claude-…`, `embedded`); `listens` whether words said to the run reach it;
+    `route` is how the tier of its model is wished for, where there is one.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Engines:
     execution: ExecutionEngine
     reflection: ReflectionEngine
     listens: bool = True
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class ModelExecution:
 
     async def execute(self, task: StepTask) -> StepOutcome:
         """Works until the model finishes the step; an unfinished step says why."""
+        step = (task.index, task.plan.steps[task.index].title)
+        self._work.route.step(task.goal, step, again=bool(task.feedback))
         conversation = await self._prepared(task)
         try:
             ended = await conversation.until_ended(self._work.exchange(Phase.EXECUTION, task), _REMINDER)

@@ -9,4 +9,5 @@ from agent_lsp.agent.reflection import ModelReflection
 
 def model_engines(work: ModelWork) -> Engines:
     """Fresh engines for one run; `work.voice.model` answers for all three."""
-    return Engines(work.voice.model.name, ModelPlanning(work), ModelExecution(work), ModelReflection(work))
+    name = work.voice.model.name
+    return Engines(name, ModelPlanning(work), ModelExecution(work), ModelReflection(work), route=work.route)

@@ -1,13 +1,14 @@
 """Owns what all engines of a language model share: the voice, the prompts, the tools of each phase."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent_lsp.agent.context import Prompts
 from agent_lsp.agent.conversation import Conversation, Exchange, Voice
 from agent_lsp.agent.desk import LoneDesk
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
+from agent_lsp.agent.routing import Route
 from agent_lsp.agent.toolbox import Toolbox
 from agent_lsp.agent.tools import (
     apply_patch,
@@ -57,6 +58,7 @@ class ModelWork:
     prompts: Prompts
     run_suite: RunSuite
     commands_without_sandbox: bool = False
+    route: Route = field(default_factory=Route)
 
     def conversation(self, phase: Phase) -> Conversation:
         """A new conversation with the phase's system prompt."""

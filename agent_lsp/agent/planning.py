@@ -19,6 +19,7 @@ class ModelPlanning:
 
     async def plan(self, task: PlanTask) -> Plan:
         """The model's plan; the goal itself as the one step if it gives none although reminded."""
+        self._work.route.planning(task.goal, again=task.previous is not None)
         conversation = self._work.conversation(Phase.PLANNING)
         conversation.add(await goal_text(self._work.prompts, task.goal, task.candidate))
         if task.previous is not None:

@@ -45,6 +45,7 @@ class Run:
         self._journalled: RunState | None = None
         self._percentage = 0.0
         self.has_problems = False
+        self._answered = ""
         self._told: dict[str, object] = {}
 
     @property
@@ -68,7 +69,7 @@ class Run:
             self.verdict,
             self.desk.meter.usage,
             self._message,
-            self.engines.name,
+            self._answered or self.engines.name,
         )
 
     def move(self, state: RunState, message: str = "") -> None:
@@ -113,6 +114,7 @@ class Run:
         """One fact for the journal; a model's turn also changes the row."""
         self._telling.journal.append(Event(self.id, kind, data, self._telling.clock.now()))
         if kind is EventKind.MODEL_TURN:
+            self._answered = str(data.get("answeredBy") or "")
             self.changed()
 
     def show_plan(self, plan: Plan) -> None:

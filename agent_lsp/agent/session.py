@@ -20,6 +20,7 @@ from agent_lsp.domain.ids import HunkId
 from agent_lsp.domain.plan import Step
 from agent_lsp.domain.scope import scope
 from agent_lsp.domain.task import ENDED, Budget, Goal, RunState, RunView
+from agent_lsp.domain.tiers import Tier
 
 logger = logging.getLogger(__name__)
 
@@ -299,6 +300,15 @@ class Session:
         ended = [run_id for run_id, entry in self._entries.items() if entry.run.state in ENDED]
         for run_id in ended[: max(0, len(ended) - ENDED_KEPT)]:
             del self._entries[run_id]
+
+
+def wish_tier(session: Session, run_id: str, tier: Tier | None) -> None:
+    """From its next turn on a run asks this tier; None: by the rules. Raises RefusedError where no model works."""
+    run = session._entry(run_id).run
+    if run.engines.route is None:
+        raise RefusedError(f"run {run_id} is worked on by the {run.engines.name} engine", hint="It has no tiers.")
+    run.engines.route.wish = tier
+    run.record(EventKind.NOTE, {"text": f"tier: {tier.value if tier else 'by the rules'}, as asked"})
 
 
 async def bring_back(session: Session, proposal: Proposal) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_lsp.domain.errors import ConfigError
-from agent_lsp.domain.ports import Candidate, EditorModels, Publish, SuiteRunner
-from agent_lsp.settings.endpoint import Endpoint, endpoint
+from agent_lsp.domain.model_ports import EditorModels
+from agent_lsp.domain.ports import Candidate, Publish, SuiteRunner
+from agent_lsp.settings.endpoint import Endpoint, Endpoints, endpoint, endpoints
 from agent_lsp.settings.loader import Loaded, load
 from agent_lsp.settings.model import Settings
 from agent_lsp.settings.trust import TrustStore, trust_file
@@ -36,6 +37,7 @@ class Configuration:
     ) -> None:
         """Wrong settings do not stop the runtime from starting: `check` refuses the runs that would use them."""
         self._root, self._publish, self._client, self._lent = root, publish, client, lent
+        self._wished: dict[str, Any] = {}
         self._problem: ConfigError | None = None
         self._isolated = False
         self._loaded = Loaded(Settings())
@@ -51,13 +53,25 @@ class Configuration:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Who answers, with the key from the environment."""
-        return endpoint(self.settings.model, os.environ, editor_lends=bool(self._lent and self._lent.known))
+        """Who answers by [model], with the key from the environment."""
+        return endpoint(self.settings.model, os.environ, editor_lends=self._editor_lends)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Who answers for which tier. Raises ConfigError for a tier that names no endpoint."""
+        return endpoints(self.settings, os.environ, editor_lends=self._editor_lends)
+
+    @property
+    def _editor_lends(self) -> bool:
+        return bool(self._lent and self._lent.known)
 
     @property
     def may_borrow(self) -> bool:
         """Whether a model of the editor may be the one that answers."""
-        return self._lent is not None and self.endpoint.provider not in ("anthropic", "openai")
+        if self._lent is None:
+            return False
+        lent = any(chosen.provider == "editor" for chosen in self.settings.endpoints.values())
+        return lent or self.endpoint.provider in ("editor", "embedded")
 
     def runner_options(self) -> RunnerOptions:
         """How the tests are run, as the finder takes it."""
@@ -109,10 +123,29 @@ class Configuration:
             self._load()
             raise problem
 
+    def wish(self, tiers: Mapping[str, Any]) -> None:
+        """Keys of [tiers] that hold from now on until this process ends; None takes a wish back. Raises ConfigError."""
+        before = self._wished
+        wished = {**before, **{f"tiers.{name}": value for name, value in tiers.items()}}
+        self._wished = {key: value for key, value in wished.items() if value is not None}
+        self._load()
+        if self._problem is not None:
+            problem, self._wished = self._problem, before
+            self._load()
+            raise problem
+
     def _load(self) -> None:
         before = self.settings
         try:
-            self._loaded = load(self._root, client=self._client, environ=os.environ, sandboxed=self._isolated)
+            loaded = load(
+                self._root,
+                client=self._client,
+                arguments=self._wished,
+                environ=os.environ,
+                sandboxed=self._isolated,
+            )
+            endpoints(loaded.settings, os.environ, editor_lends=self._editor_lends)
+            self._loaded = loaded
             self._problem = None
         except ConfigError as error:
             if self._problem is None or self._problem.message != error.message:

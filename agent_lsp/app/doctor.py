@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_lsp.app.configuration import Configuration
-from agent_lsp.app.engines import place_of
 from agent_lsp.app.laboratory import bound_bytes, history_of, memory_of
+from agent_lsp.app.models import place_of
 from agent_lsp.domain.errors import AgentLspError, ConfigError
 from agent_lsp.domain.flakiness import worst
 from agent_lsp.providers.health import probe as probe_endpoint
+from agent_lsp.settings.endpoint import DEFAULT, Endpoint
 from agent_lsp.workspace import landlock
 from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
@@ -88,10 +89,9 @@ async def _rows(root: Path) -> list[Row]:
         lambda: _cache(root, configuration),
         lambda: _selection(root, configuration),
         lambda: _warm(configuration, isolated=any(row.works and row.name in _ISOLATING for row in rows)),
-        lambda: _model(configuration),
     ]
     rows += [await _guarded(check) for check in checks]
-    return [*rows, *_editors()]
+    return [*rows, *await _models(configuration), *_editors()]
 
 
 async def _guarded(check: Callable[[], Awaitable[Row]]) -> Row:
@@ -207,21 +207,34 @@ async def _warm(configuration: Configuration, *, isolated: bool) -> Row:
     return Row(name, True, known.sentence() if known is not None else "none yet; only the embedded search uses them")
 
 
-async def _model(configuration: Configuration) -> Row:
-    endpoint = configuration.endpoint
-    if endpoint.provider == "embedded":
+async def _models(configuration: Configuration) -> list[Row]:
+    """Each endpoint that a tier names, asked whether it is there."""
+    main = configuration.endpoint
+    rows = [await _model(place) for place in configuration.endpoints.by_name.values()]
+    if not rows or (main.provider == "embedded" and configuration.settings.model.provider == "embedded"):
         advice = "Set ANTHROPIC_API_KEY (or model.base_url, or model.provider) for goals beyond failing tests."
-        return Row("model", False, "none configured; the embedded repair engine serves failing tests", advice)
+        rows.append(Row("model", False, "none configured; the embedded repair engine serves failing tests", advice))
+    idle = sorted(configuration.settings.endpoints.keys() - configuration.endpoints.by_name.keys())
+    return [
+        *rows,
+        *(Row(f"model {name}", False, "no tier names it", f"Add {name} to a list of [tiers].") for name in idle),
+    ]
+
+
+async def _model(endpoint: Endpoint) -> Row:
+    title = "model" if endpoint.label == DEFAULT else f"model {endpoint.label}"
     if endpoint.provider == "editor":
-        return Row("model", True, "one that the editor lends; only a run in that editor can try it")
+        return Row(title, True, "one that the editor lends; only a run in that editor can try it")
     try:
         endpoint.check()
     except ConfigError as error:
-        return Row("model", False, error.message, error.hint)
-    place = place_of(endpoint, _ENDPOINT_WITHIN_S, _ENDPOINT_WITHIN_S)
+        return Row(title, False, error.message, error.hint)
+    if endpoint.provider == "recorded":
+        return Row(title, True, f"answers recorded in {endpoint.chosen.file}")
+    place = place_of(endpoint, _ENDPOINT_WITHIN_S)
     works, text = await probe_endpoint(place)
     said = f"{endpoint.name} at {place.base_url}: {text}"
-    return Row("model", works, said, "Check the key, the address and the network.")
+    return Row(title, works, said, "Check the key, the address and the network.")
 
 
 def _editors() -> list[Row]:

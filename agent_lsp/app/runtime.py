@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,20 @@ from agent_lsp.app.console_story import ToldJournal, log_failures
 from agent_lsp.app.engines import EngineMaker
 from agent_lsp.app.laboratory import laboratory
 from agent_lsp.app.logs import start_log
+from agent_lsp.app.model_desk import ModelDesk
+from agent_lsp.app.models import Models
 from agent_lsp.app.past import DATABASE_NAME
 from agent_lsp.domain.errors import AgentLspError
-from agent_lsp.domain.ports import Clock, Editor, EditorModels, Publish, SandboxKind
-from agent_lsp.domain.task import ENDED, RunState
+from agent_lsp.domain.model_ports import EditorModels
+from agent_lsp.domain.ports import Clock, Editor, Publish, SandboxKind
+from agent_lsp.domain.task import ENDED, WORKING, RunState
 from agent_lsp.link.peer import Handler
 from agent_lsp.settings.model import ProposalSettings
+from agent_lsp.settings.trust import trust_file
 from agent_lsp.storage.checkpoints import StoredCheckpoints
 from agent_lsp.storage.console_log import ConsoleLog
 from agent_lsp.storage.database import Database
+from agent_lsp.storage.daybook import StoredDaybook
 from agent_lsp.storage.journal import StoredJournal
 from agent_lsp.storage.log_hooks import watch_loop
 from agent_lsp.storage.proposals import StoredProposals
@@ -55,7 +61,7 @@ class Runtime:
     review: Review
     pool: Pool
     database: Database
-    engines: EngineMaker
+    models: ModelDesk
     log: ConsoleLog
     gate: StagedGate
     handlers: dict[str, Handler] = field(default_factory=dict)
@@ -83,6 +89,10 @@ class Runtime:
             self.configuration.sandboxed()
         await asyncio.to_thread(self.log.warm_up)
 
+    async def watch_models(self) -> None:
+        """Asks the endpoints now and then whether they are there, while a run is at work; never ends by itself."""
+        await self.models.watch(lambda: any(view.state in WORKING for view in self.session.views()))
+
     async def close(self) -> None:
         """Ends all runs, closes all candidates, and writes what is left to the disk."""
         try:
@@ -91,7 +101,7 @@ class Runtime:
             await self.gate.close()
         finally:
             await self.pool.close()
-            await self.engines.close()
+            await self.models.close()
             await self.database.close()
             self.log.close()
 
@@ -113,12 +123,11 @@ async def open_runtime(
     watch_loop(asyncio.get_running_loop())
     lab = laboratory(root, configuration)
     trees, pool, gate = lab.trees, lab.pool, lab.gate
-    engines = EngineMaker(gate, configuration.finder, CLOCK, lent)
+    daybook = StoredDaybook(trust_file(os.environ).with_name("usage.json"), lambda: time.strftime("%Y-%m-%d"))
+    models = ModelDesk(Models(root, CLOCK, lent, daybook), configuration, publish, daybook)
+    engines = EngineMaker(gate, configuration.finder, CLOCK, models.models, configuration)
     database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     redactor = Redactor(os.environ)
-    if key := configuration.endpoint.api_key:
-        redactor.hide(key)
-        log.hide(key)
     journal = ToldJournal(StoredJournal(database, redact=redactor.mask))
     session: Session
 
@@ -160,14 +169,22 @@ async def open_runtime(
     )
     world = World(trees, pool, editor, gate, review, journal, CLOCK, tell)
 
+    def hide_keys() -> None:
+        for key in configuration.endpoints.secrets:
+            redactor.hide(key)
+            log.hide(key)
+
+    hide_keys()
+
     def policy() -> RunPolicy:
         configuration.check()
-        choice = engines.choice(configuration.settings, configuration.endpoint)
+        hide_keys()
+        choice = engines.choice(configuration.settings)
         return RunPolicy(choice, configuration.settings.budget.to_domain())
 
     session = Session(world, policy, keeps_offers=keeps_offers)
-    runtime = Runtime(configuration, session, review, pool, database, engines, log, gate)
-    runtime.handlers = handlers(session, review, configuration)
+    runtime = Runtime(configuration, session, review, pool, database, models, log, gate)
+    runtime.handlers = {**handlers(session, review, configuration), "models": partial(models.call, session)}
     return runtime
 
 

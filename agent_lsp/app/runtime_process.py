@@ -81,14 +81,16 @@ async def _serve(root: Path, incoming: int, outgoing: int) -> None:
         peer.emit(event, data)
     recovering = asyncio.create_task(_recover(runtime, recovered))
     waits = [serving, asyncio.create_task(ended.wait()), asyncio.create_task(_idle(runtime))]
+    watching = asyncio.create_task(runtime.watch_models())
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
         recovering.cancel()
+        watching.cancel()
         await runtime.close()
         for task in waits:
             task.cancel()
-        await asyncio.gather(*waits, recovering, return_exceptions=True)
+        await asyncio.gather(*waits, recovering, watching, return_exceptions=True)
         peer.close()
 
 

@@ -42,6 +42,7 @@ class TerminalRequest:
     mode: str = "auto"
     tests: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
+    tier: str | None = None
 
 
 class NoBuffers:
@@ -104,6 +105,7 @@ class _TerminalRun:
             loop.add_signal_handler(number, cancels.set)
         work = asyncio.create_task(self._work(runtime))
         watch = asyncio.create_task(cancels.wait())
+        models = asyncio.create_task(runtime.watch_models())
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -115,11 +117,13 @@ class _TerminalRun:
             return work.result()
         finally:
             watch.cancel()
+            models.cancel()
             self.progress.stop()
             await runtime.close()
 
     async def _work(self, runtime: Runtime) -> int:
         asked: dict[str, Any] = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
+        asked |= {"tier": self.request.tier} if self.request.tier else {}
         asked |= {"tests": list(self.request.tests), "scope": list(self.request.scope)}
         self.progress.start()
         await runtime.review.recover()

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--test", action="append", default=[], metavar="ID", help="a goal test (may be repeated)")
     run.add_argument("--scope", action="append", default=[], metavar="PATH", help="bounds which tests are run")
+    run.add_argument("--tier", choices=("tiny", "mid", "thinker"), help="how strong a model works on it")
     _root(run)
     run.set_defaults(chosen=_run)
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(chosen=_log)
 
     _past_options(commands)
+    _models_options(commands)
 
     replay = commands.add_parser("replay", help="print a past run from the journal")
     replay.add_argument("run_id", nargs="?", metavar="RUN_ID", help="without it, the runs are listed")
@@ -86,6 +88,16 @@ def _past_options(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     rollback.add_argument("checkpoint_id", metavar="ID")
     _root(rollback)
     rollback.set_defaults(chosen=_rollback)
+
+
+def _models_options(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    models = commands.add_parser("models", help="which endpoints answer for which work, and whether they are there")
+    models.add_argument("--json", action="store_true", help="the same as JSON")
+    models.add_argument(
+        "--pull", nargs="?", const="", metavar="NAME", help="have Ollama load the model of an endpoint (default: all)"
+    )
+    _root(models)
+    models.set_defaults(chosen=_models)
 
 
 def _serve_options(serve: argparse.ArgumentParser) -> None:
@@ -132,6 +144,7 @@ def _run(options: argparse.Namespace) -> int:
             mode=options.mode,
             tests=tuple(options.test),
             scope=tuple(options.scope),
+            tier=options.tier,
         )
     )
 
@@ -158,6 +171,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from agent_lsp.app.doctor import report
 
     return report(options.root.resolve(), as_json=options.json)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from agent_lsp.app.model_list import show_models
+
+    return show_models(options.root.resolve(), as_json=options.json, pull=options.pull)
 
 
 def _log(options: argparse.Namespace) -> int:

@@ -84,13 +84,33 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Answerer:
+    """Who gave an answer: the endpoint's name, its model as people know it, the tier and why that tier.
+
+    `instead_of` says who was passed over.
+    """
+
+    endpoint: str
+    name: str
+    tier: str
+    why: str
+    instead_of: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the journal keeps it."""
+        row: dict[str, Any] = {"endpoint": self.endpoint, "tier": self.tier, "why": self.why}
+        return {**row, "insteadOf": list(self.instead_of)} if self.instead_of else row
+
+
+@dataclass(frozen=True, slots=True)
 class ModelTurn:
-    """One whole answer, who gave it, and what it cost."""
+    """One whole answer, who gave it, and what it cost. `by` is None where nothing was there to choose from."""
 
     blocks: tuple[Block, ...]
     stop: StopReason
     model: str
     usage: Usage = field(default_factory=Usage)
+    by: Answerer | None = None
 
     @property
     def text(self) -> str:

@@ -105,9 +105,16 @@ class ModelUnavailableError(OperatorError):
 
 
 class ModelRejectedError(OperatorError):
-    """The endpoint said no for good (400, 401, 403, 404, 413)."""
+    """The endpoint said no for good (400, 401, 403, 404, 413).
+
+    `elsewhere` tells that another endpoint may well say yes: no money, no right to the model, or no such model here.
+    """
 
     code = "model_rejected"
+
+    def __init__(self, message: str, *, hint: str = "", elsewhere: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.elsewhere = elsewhere
 
 
 class ModelBrokenError(OperatorError):

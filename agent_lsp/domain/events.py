@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     STEP_STARTED = "step.started"
     STEP_ENDED = "step.ended"
     MODEL_TURN = "model.turn"
+    MODEL_CHOSEN = "model.chosen"
     MODEL_TROUBLE = "model.trouble"
     POLICY = "policy"
     TOOL_CALLED = "tool.called"

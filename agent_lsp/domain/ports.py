@@ -334,33 +334,6 @@ class Model(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LentModel:
-    """A language model that the editor lends. `family` and `vendor` are the editor's words."""
-
-    id: str
-    name: str
-    vendor: str = ""
-    family: str = ""
-
-
-class EditorModels(Protocol):
-    """The language models of the editor. Adapter: link/editor_models.py."""
-
-    @property
-    def known(self) -> Sequence[LentModel]:
-        """What there was when the editor was last asked; empty where it lends none."""
-        ...
-
-    async def refresh(self) -> None:
-        """Asks the editor again. An editor that does not answer has none."""
-        ...
-
-    async def complete(self, params: Mapping[str, Any], *, timeout_s: float) -> Mapping[str, Any]:
-        """The editor's answer to `agent/model/complete` (docs/protocol.md). Raises AgentLspError or TimeoutError."""
-        ...
-
-
 # --- memory of what happened --------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the person asked for. Paths are POSIX and relative to the workspace root."""
+    """What the person asked for. Paths are POSIX and relative to the workspace root; `tier` is a wish (tiers.Tier)."""
 
     text: str
     path: str | None = None
@@ -71,6 +71,7 @@ class Goal:
     tests: tuple[CaseId, ...] = ()
     scope: tuple[str, ...] = ()
     mode: Mode = Mode.AUTO
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,45 @@ class Usage:
             "cacheWriteTokens": self.cache_write_tokens,
             "costUsd": round(self.cost_usd, 6),
             "turns": self.turns,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DayUse:
+    """What models were used in one day, by all runs together; adds up. `answer_s` is the time of their answers."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0
+    turns: int = 0
+    answer_s: float = 0.0
+
+    def __add__(self, other: "DayUse") -> "DayUse":
+        return DayUse(
+            self.tokens + other.tokens,
+            self.cost_usd + other.cost_usd,
+            self.turns + other.turns,
+            self.answer_s + other.answer_s,
+        )
+
+    def over(self, limits: Budget) -> str:
+        """The limit of the day that is reached, in words; empty while there is none."""
+        for limit, used, what in (
+            (limits.turns, self.turns, "turns"),
+            (limits.tokens, self.tokens, "tokens"),
+            (limits.cost_usd, self.cost_usd, "US dollars"),
+            (limits.wall_clock_s, self.answer_s, "seconds of answers"),
+        ):
+            if limit is not None and used >= limit:
+                return f"{limit:g} {what}"
+        return ""
+
+    def to_json(self) -> dict[str, object]:
+        """The `day` of `agent.status`."""
+        return {
+            "tokens": self.tokens,
+            "costUsd": round(self.cost_usd, 6),
+            "turns": self.turns,
+            "answerS": round(self.answer_s, 3),
         }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent_lsp.domain.errors import AgentLspError, LinkClosedError
-from agent_lsp.domain.ports import LentModel
+from agent_lsp.domain.model_ports import LentModel
 from agent_lsp.link.peer import Peer
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ edge turns them into URIs and ranges.
 Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `path` for `uri` and
 `lines: {"start", "end"}` (end exclusive) for `range`; all answer within a second:
     run            {runId, goal, path?, lines?, problems?: [{path, line, message, source, code}], tests?, scope?,
-                    mode?} -> {runId}
+                    mode?, tier?} -> {runId}
     plan_approve   {runId, steps?} -> {state}
     plan_reject    {runId, feedback?} -> {state}
     control        {runId, action} -> {state}
@@ -39,6 +39,9 @@ Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `pa
     checkpoint     {checkpointId} -> {checkpointId, summary, diff, possible, reason?}    what rolling it back would do
     say            {runId?, text} -> {reply?}
     answer         {runId, answer} -> {state}
+    models         {tiers?: {tier: [names] or null}, runId?, tier?, probe?} -> {tiers, endpoints, day}
+                   changes which endpoints a tier asks, or the tier of a run (`auto`: by the rules), until the process
+                   ends; with `probe` each endpoint is asked whether it is there, which the event tells later
     trust          {trusted} -> {trusted}
     stale          {proposalId, paths} -> {}    the edge saw a witnessed file's text move; tells the runtime
     configure      {settings} -> {}             a new effective configuration for runs that start from now on
@@ -72,6 +75,9 @@ Events, runtime to edge:
     problems       {runId, problems: [{path, line, message, severity, related: [{path, line, message}]}]}
                    the whole list for that run; an empty one clears it
     message        {runId?, level: "error"|"warning"|"info", text}       for window/showMessage; rare
+    models         {models: [{endpoint, provider, model, address?, tiers, state, asked, failed, answerS?, restS?,
+                    trouble?}], day: {tokens, costUsd, turns, answerS}}
+                   how the endpoints are and what was used today, whenever that changed
     trust_wanted   {keys: [..], text}           a workspace setting waits for trust
     work_over      {runId, proposalId, work: "apply"|"revalidate", outcome, cancelled}
                    an apply or a revalidation ended, whoever wished it; `outcome` is a sentence
@@ -96,6 +102,7 @@ CALLS: Final = (
     "checkpoint",
     "say",
     "answer",
+    "models",
     "trust",
     "stale",
     "configure",
@@ -122,6 +129,7 @@ EVENTS: Final = (
     "proposal_closed",
     "problems",
     "message",
+    "models",
     "trust_wanted",
     "work_over",
     "checkpoints",

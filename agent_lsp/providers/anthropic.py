@@ -41,10 +41,7 @@ class AnthropicModel(SdkModel["anthropic.AsyncAnthropic"]):
         self._may_force = True
 
     async def respond(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
-        """One whole answer; `on_text` hears prose as it streams.
-
-        Raises ModelUnavailableError, ModelRejectedError or ModelBrokenError. Cancelling closes the connection.
-        """
+        """See SdkModel."""
         try:
             return await self._answer(request, on_text)
         except ModelRejectedError as error:

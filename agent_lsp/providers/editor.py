@@ -21,7 +21,7 @@ from agent_lsp.domain.errors import (
     ModelUnavailableError,
     OperatorError,
 )
-from agent_lsp.domain.ports import EditorModels, LentModel
+from agent_lsp.domain.model_ports import EditorModels, LentModel
 from agent_lsp.domain.task import Usage
 
 _NONE: Final = "The editor lends no language model now."

@@ -21,6 +21,7 @@ _HINTS: Final = {
     404: "Check the model's name and the base URL ({address}).",
     413: "The conversation has grown too large; start a smaller goal.",
 }
+_MENDED_ELSEWHERE: Final = frozenset({402, 403, 404})
 _KINDS_UNAVAILABLE: Final = frozenset(
     {"overloaded_error", "rate_limit_error", "api_error", "timeout_error", "server_error"}
 )
@@ -97,7 +98,8 @@ def of_status(status: int, headers: Mapping[str, str], detail: str, names: Names
             retry_after_s=retry_after_s(headers),
         )
     hint = _HINTS.get(status, "See agent-lsp log.").format(key=names.key, address=names.address)
-    return ModelRejectedError(f"The model's endpoint refused the request (HTTP {status}){said}", hint=hint)
+    refused = f"The model's endpoint refused the request (HTTP {status}){said}"
+    return ModelRejectedError(refused, hint=hint, elsewhere=status in _MENDED_ELSEWHERE)
 
 
 def of_event(kind: str, detail: str, *, started: bool) -> OperatorError:

@@ -3,9 +3,10 @@
 import asyncio
 
 from agent_lsp.domain.errors import AgentLspError, ModelRejectedError
-from agent_lsp.providers import anthropic, openai
-from agent_lsp.providers.endpoint import OPENAI, Endpoint
+from agent_lsp.providers import anthropic, ollama, openai
+from agent_lsp.providers.endpoint import OLLAMA, OPENAI, Endpoint
 from agent_lsp.providers.failures import mapped
+from agent_lsp.providers.sdk_model import with_key
 
 
 async def probe(endpoint: Endpoint) -> tuple[bool, str]:
@@ -13,10 +14,10 @@ async def probe(endpoint: Endpoint) -> tuple[bool, str]:
 
     Waits for `request_timeout_s` at most. Never raises for a failure of the endpoint.
     """
-    ask = _ask_openai if endpoint.names == OPENAI else _ask_anthropic
+    ask = {OPENAI: _ask_openai, OLLAMA: _ask_ollama}.get(endpoint.names, _ask_anthropic)
     try:
         async with asyncio.timeout(endpoint.request_timeout_s):
-            await ask(endpoint)
+            await ask(await asyncio.to_thread(with_key, endpoint))
     except TimeoutError:
         return False, f"{endpoint.base_url} did not answer within {endpoint.request_timeout_s:g} s"
     except AgentLspError as error:
@@ -58,6 +59,16 @@ async def _ask_openai(endpoint: Endpoint) -> None:
             )
     finally:
         await client.close()
+
+
+async def _ask_ollama(endpoint: Endpoint) -> None:
+    names = await ollama.listed(endpoint)
+    wanted = endpoint.model if ":" in endpoint.model else f"{endpoint.model}:latest"
+    if wanted not in names:
+        raise ModelRejectedError(
+            f"Ollama has no model {endpoint.model}, but {', '.join(names[:5]) or 'none'}.",
+            hint=f"`agent-lsp models --pull` loads it (or: ollama pull {endpoint.model}).",
+        )
 
 
 def _lists_no_models(error: ModelRejectedError) -> bool:

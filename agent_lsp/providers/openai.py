@@ -36,10 +36,7 @@ class OpenAIModel(SdkModel["openai.AsyncOpenAI"]):
         self._dialect = Dialect()
 
     async def respond(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
-        """One whole answer; `on_text` hears prose as it streams.
-
-        Raises ModelUnavailableError, ModelRejectedError or ModelBrokenError. Cancelling closes the connection.
-        """
+        """See SdkModel."""
         for _ in range(_ADAPTATIONS):
             body = request_body(request, self._endpoint.model, self._dialect)
             try:

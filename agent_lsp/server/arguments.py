@@ -89,6 +89,13 @@ class Arguments:
             raise bad(f"`{key}` must be a list of objects.")
         return list(value)
 
+    def table(self, key: str) -> Mapping[str, Any] | None:
+        """An object; None when it is not there."""
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, Mapping):
+            raise bad(f"`{key}` must be an object.")
+        return value
+
     def lines(self, key: str) -> tuple[int, int] | None:
         """An LSP range as whole lines, end exclusive; equal ends for a cursor. None when it is not there."""
         value = self._values.get(key)

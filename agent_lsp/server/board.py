@@ -119,6 +119,8 @@ class Board:
     questions: dict[str, Json] = field(default_factory=dict)
     checkpoints: dict[str, str] = field(default_factory=dict)
     trust_wanted: Json | None = None
+    models: list[Json] = field(default_factory=list)
+    day: Json = field(default_factory=dict)
     history: list[Json] = field(default_factory=list)
     """The newest checkpoints of the folder, of earlier sessions too; the newest first."""
 
@@ -229,6 +231,11 @@ class Board:
     def _take_trust_wanted(self, data: Json) -> None:
         self.trust_wanted = data
 
+    def _take_models(self, data: Json) -> None:
+        rows = data.get("models")
+        self.models = [dict(row) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+        self.day = dict(data["day"]) if isinstance(data.get("day"), Mapping) else {}
+
     def _settle(self, run_id: str) -> None:
         if self.state_of(run_id) != RunState.BLOCKED:
             self.questions.pop(run_id, None)
@@ -266,4 +273,5 @@ _TAKERS: Final[Mapping[str, Callable[[Board, Json], None]]] = {
     "problems": Board._take_problems,
     "trust_wanted": Board._take_trust_wanted,
     "checkpoints": Board._take_checkpoints,
+    "models": Board._take_models,
 }

@@ -26,13 +26,14 @@ COMMANDS: Final = (
     "agent.checkpoints",
     "agent.say",
     "agent.answer",
+    "agent.models",
     "agent.trust",
     "agent.log.tail",
     "agent.show",
 )
 """PROTOCOL.md section 3, and `agent.show {proposalId, path?} | {runId} | {log}`: a diff, a plan, the log."""
 
-FEATURES: Final = ("plan", "proposal", "hunks", "checkpoints", "conversation", "show")
+FEATURES: Final = ("plan", "proposal", "hunks", "checkpoints", "conversation", "show", "models")
 ACTION_KINDS: Final = ("quickfix", "refactor.rewrite", "source.agent")
 INCREMENTAL: Final = 2
 

@@ -10,13 +10,16 @@ from typing_extensions import TypedDict
 
 from agent_lsp.server.shapes import (
     Checkpoint,
+    DayUse,
     EditedStep,
+    EndpointRow,
     Problem,
     Proposal,
     Range,
     RollbackPreview,
     RunRow,
     RunState,
+    Tier,
     Verdict,
 )
 
@@ -33,6 +36,7 @@ class RunArgument(TypedDict):
     tests: NotRequired[list[str]]
     scope: NotRequired[list[str]]
     mode: NotRequired[Literal["plan", "auto"]]
+    tier: NotRequired[Tier]
     workDoneToken: NotRequired[int | str]
     askGoal: NotRequired[bool]
 
@@ -129,6 +133,17 @@ class SayArgument(TypedDict):
     runId: NotRequired[str]
 
 
+class ModelsArgument(TypedDict, total=False):
+    """`agent.models`: endpoints of tiers (null: as configured), the tier of one run, and whether all are probed now."""
+
+    tiers: dict[Tier, list[str] | None]
+    runId: str
+    tier: Tier | Literal["auto"]
+    probe: bool
+    root: str
+    uri: str
+
+
 class AnswerArgument(TypedDict):
     """`agent.answer`."""
 
@@ -193,6 +208,8 @@ class Status(TypedDict):
     """`agent.status`."""
 
     runs: list[RunRow]
+    models: NotRequired[list[EndpointRow]]
+    day: NotRequired[DayUse]
 
 
 class Applied(TypedDict):
@@ -237,6 +254,14 @@ class Said(TypedDict, total=False):
     reply: str
 
 
+class ModelsNow(TypedDict):
+    """`agent.models`."""
+
+    tiers: dict[Tier, list[str]]
+    endpoints: list[EndpointRow]
+    day: DayUse
+
+
 class Trusted(TypedDict):
     """`agent.trust`."""
 
@@ -271,6 +296,7 @@ COMMANDS: Final[Mapping[str, tuple[Any, Any]]] = {
     "agent.checkpoints": (CheckpointsArgument, CheckpointList),
     "agent.say": (SayArgument, Said),
     "agent.answer": (AnswerArgument, StateNow),
+    "agent.models": (ModelsArgument, ModelsNow),
     "agent.trust": (TrustArgument, Trusted),
     "agent.log.tail": (LogTailArgument, LogTail),
     "agent.show": (ShowArgument, Shown),

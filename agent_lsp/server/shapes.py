@@ -288,6 +288,36 @@ class ProgressMessage(TypedDict):
     percentage: int | None
 
 
+Tier = Literal["tiny", "mid", "thinker"]
+
+
+class DayUse(TypedDict):
+    """What models were used today by all runs of this person; `answerS` is the time of their answers."""
+
+    tokens: int
+    costUsd: float
+    turns: int
+    answerS: float
+
+
+class EndpointRow(TypedDict):
+    """An endpoint of a language model. `asked` and `failed` count its last questions, `answerS` is the median time of
+    its answers, `restS` how long it is left alone after `trouble`."""
+
+    endpoint: str
+    provider: str
+    model: str
+    tiers: list[Tier]
+    state: Literal["closed", "open", "half_open"]
+    asked: int
+    failed: int
+    address: NotRequired[str]
+    answerS: NotRequired[float]
+    restS: NotRequired[float]
+    trouble: NotRequired[str]
+    root: NotRequired[str]
+
+
 class BlockedMessage(TypedDict):
     """`agent/blocked`."""
 
@@ -304,11 +334,20 @@ class VerdictMessage(TypedDict):
     hunks: NotRequired[list[str]]
 
 
+class ModelsMessage(TypedDict):
+    """`agent/models`: how the endpoints of a folder's models are, and what was used today, whenever that changed."""
+
+    models: list[EndpointRow]
+    day: DayUse
+    root: NotRequired[str]
+
+
 NOTIFICATIONS: Final[Mapping[str, Any]] = {
     "agent/plan": PlanMessage,
     "agent/progress": ProgressMessage,
     "agent/blocked": BlockedMessage,
     "agent/proposal": Proposal,
     "agent/verdict": VerdictMessage,
+    "agent/models": ModelsMessage,
 }
 """Params of what the server tells of its own."""

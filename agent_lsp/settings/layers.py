@@ -12,6 +12,9 @@ from agent_lsp.domain.errors import ConfigError
 
 WORKSPACE_FILE: Final = "agent-lsp.toml"
 PREFIX: Final = "AGENT_LSP_"
+ENDPOINTS: Final = "endpoints"
+"""The section whose tables have names of the person's."""
+
 CONFIG_VARIABLE: Final = "AGENT_LSP_CONFIG"
 DATA_VARIABLE: Final = "AGENT_LSP_DATA_DIR"
 _ENVIRONMENT: Final = "the environment"
@@ -139,15 +142,28 @@ def environment_name(key: str) -> str:
 
 
 def _flat(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Tables as dotted keys, two levels deep: deeper ones are values, which no key takes."""
+    """Tables as dotted keys, two levels deep (of endpoints three): deeper ones are values, which no key takes."""
     values: dict[str, Any] = {}
     names: dict[str, str] = {}
     for section, content in table.items():
         if isinstance(content, Mapping):
-            for key, value in content.items():
+            for key, value in _opened(section, content).items():
                 values[f"{section}.{key}"] = value
                 names[f"{section}.{key}"] = f"{section}.{key}"
         elif content is not None or "." in str(section):
             values[str(section)] = content
             names[str(section)] = str(section)
     return values, names
+
+
+def _opened(section: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tables of the endpoints as keys of their section."""
+    if section != ENDPOINTS:
+        return content
+    found: dict[str, Any] = {}
+    for name, table in content.items():
+        if isinstance(table, Mapping):
+            found |= {f"{name}.{key}": value for key, value in table.items()}
+        elif table is not None:
+            found[name] = table
+    return found

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent_lsp.domain.errors import ConfigError
-from agent_lsp.settings.catalogue import Key, catalogue, nearest
+from agent_lsp.settings.catalogue import catalogue, entry_of, nearest, pattern_of
 from agent_lsp.settings.layers import (
+    ENDPOINTS,
     PREFIX,
     WORKSPACE_FILE,
     Layer,
@@ -21,7 +22,7 @@ from agent_lsp.settings.layers import (
     read_user_layer,
 )
 from agent_lsp.settings.model import Settings
-from agent_lsp.settings.restriction import RULES, Withheld, digest, question
+from agent_lsp.settings.restriction import Withheld, digest, question, rule_of
 from agent_lsp.settings.trust import TrustStore, trust_file
 
 _SHOWN_PROBLEMS = 5
@@ -57,7 +58,7 @@ def load(
     `sandboxed` says that everything the workspace names runs in a real sandbox, so that its interpreter and its
     test command need no trust.
     """
-    values = {key: entry.value for key, entry in catalogue().items()}
+    values = {key: entry.value for key, entry in catalogue().items() if not key.startswith(f"{ENDPOINTS}.")}
     sources: dict[str, str] = {}
     _lay(read_user_layer(environ), values, sources)
     workspace = read_file(root / WORKSPACE_FILE)
@@ -86,11 +87,11 @@ def _checked(layer: Layer) -> dict[str, Any]:
     problems: list[str] = []
     hints: list[str] = []
     for key, value in layer.values.items():
-        entry = catalogue().get(key)
+        entry = entry_of(key)
         if entry is None:
             problem, hint = _unknown(layer, key)
         else:
-            problem, hint = _validated(layer, entry, value, good)
+            problem, hint = _validated(layer, key, value, good)
         if problem:
             problems.append(problem)
             hints.append(hint)
@@ -104,7 +105,10 @@ def _checked(layer: Layer) -> dict[str, Any]:
 def _unknown(layer: Layer, key: str) -> tuple[str, str]:
     spelt = layer.spelt(key)
     sections = {name.partition(".")[0] for name in catalogue()}
-    if key in sections:
+    parts = key.split(".")
+    if parts[0] == ENDPOINTS and len(parts) == 3 and pattern_of(key) == key:
+        return f"`{spelt}`: no name for an endpoint", "Use small letters, digits, `_` and `-`, a letter first."
+    if key in sections or (parts[0] == ENDPOINTS and len(parts) == 2):
         return f"`{spelt}` is a section and needs keys below it", f"Write it as a table: `[{key}]`."
     meant = nearest(key)
     if meant is None:
@@ -113,15 +117,17 @@ def _unknown(layer: Layer, key: str) -> tuple[str, str]:
     return f"unknown key `{spelt}`", f"Did you mean `{shown}`?"
 
 
-def _validated(layer: Layer, entry: Key, value: Any, good: dict[str, Any]) -> tuple[str, str]:
+def _validated(layer: Layer, key: str, value: Any, good: dict[str, Any]) -> tuple[str, str]:
+    entry = entry_of(key)
+    assert entry is not None
     candidate = tuple(value) if layer.strict and isinstance(value, list) else value
     try:
-        good[entry.key] = entry.adapter.validate_python(candidate, strict=layer.strict)
+        good[key] = entry.adapter.validate_python(candidate, strict=layer.strict)
     except (ValidationError, ValueError) as error:
         wanted = entry.type_name
         if isinstance(error, ValidationError) and error.errors()[0]["type"] in _RANGE_ERRORS:
             wanted += " " + error.errors()[0]["msg"].partition("should be ")[2]
-        return f"`{layer.spelt(entry.key)}` must be {wanted}, not {_shown(entry.key, value)}", ""
+        return f"`{layer.spelt(key)}` must be {wanted}, not {_shown(key, value)}", ""
     return "", ""
 
 
@@ -129,7 +135,7 @@ _RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "l
 
 
 def _shown(key: str, value: Any) -> str:
-    if key == "model.api_key_env":
+    if key.endswith(".api_key_env"):
         return "what stands there (the name of a variable, never the key itself)"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -138,10 +144,11 @@ def _shown(key: str, value: Any) -> str:
 def _restricted(wanted: Mapping[str, Any], below: Mapping[str, Any], sandboxed: bool) -> tuple[Withheld, ...]:
     found = []
     for key, value in wanted.items():
-        rule = RULES.get(key)
+        rule, entry = rule_of(key), entry_of(key)
+        assert entry is not None
         if rule is None or (sandboxed and rule.safe_in_sandbox):
             continue
-        if rule.needs_trust(value, below[key]):
+        if rule.needs_trust(value, below.get(key, None if key.startswith(f"{ENDPOINTS}.") else entry.value)):
             found.append(Withheld(key, value, rule.why))
     return tuple(found)
 
@@ -160,5 +167,9 @@ def _whole(values: Mapping[str, Any]) -> Settings:
     tables: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         section, _, name = key.partition(".")
-        tables.setdefault(section, {})[name] = value
+        if section == ENDPOINTS:
+            endpoint, _, name = name.partition(".")
+            tables.setdefault(section, {}).setdefault(endpoint, {})[name] = value
+        else:
+            tables.setdefault(section, {})[name] = value
     return Settings.model_validate(tables)

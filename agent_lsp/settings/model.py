@@ -1,6 +1,7 @@
 """Owns the settings: sections, keys, types, defaults and what each means. docs/configuration.md mirrors this file."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -47,14 +48,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelSettings(Section):
-    """`[model]`: who answers."""
+Provider = Literal["anthropic", "openai", "ollama", "editor", "recorded"]
 
-    provider: Literal["auto", "anthropic", "openai", "editor", "embedded"] = Field(
-        default="auto",
-        description="`auto` is `anthropic` where a key or an address is there, else a model that the `editor` lends "
-        "(such as Copilot in VS Code), else `embedded`. `openai` is any server of OpenAI's chat completions: OpenAI, "
-        "vLLM, llama.cpp, LM Studio, Ollama.",
+
+class EndpointSettings(Section):
+    """`[endpoints.NAME]`: one more endpoint, for the tiers to name."""
+
+    provider: Provider = Field(
+        default="anthropic",
+        description="Whose wire format it speaks: `anthropic`, `openai` (OpenAI's chat completions: OpenAI, vLLM, "
+        "llama.cpp, LM Studio), `ollama`; a model that the `editor` lends, or answers that were `recorded` before.",
     )
     name: Annotated[str, Field(min_length=1)] = Field(
         default=DEFAULT_MODEL,
@@ -62,13 +65,24 @@ class ModelSettings(Section):
     )
     base_url: Address = Field(
         default=None,
-        description="Address of the endpoint; without it ANTHROPIC_BASE_URL (OPENAI_BASE_URL for `openai`), else the "
+        description="Address of the endpoint; without it ANTHROPIC_BASE_URL (OPENAI_BASE_URL, OLLAMA_HOST), else the "
         "provider's own.",
     )
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         default=DEFAULT_KEY_NAME,
         description="Name of the environment variable that holds the key (OPENAI_API_KEY for `openai`, where nothing "
         "else is said). The key is never a setting.",
+    )
+    api_key_keyring: Text = Field(
+        default=None,
+        description="Entry of the system's keyring that holds the key where the environment does not, as "
+        "`service/user`; needs the package `keyring`.",
+    )
+    file: Text = Field(
+        default=None, description="Of `recorded`: the file with the answers, absolute or relative to the root."
+    )
+    record: Text = Field(
+        default=None, description="File to which every answer is added, so that `recorded` can give it again."
     )
     max_tokens: Annotated[int, Field(ge=256, le=1_000_000)] = Field(
         default=16_000, description="Longest answer, in tokens."
@@ -77,15 +91,55 @@ class ModelSettings(Section):
     stall_timeout_s: Seconds = Field(
         default=60.0, description="Longest silence within an answer before it counts as broken."
     )
-    retries: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=6, description="Further tries of one request when the endpoint is down, busy, or breaks off."
-    )
     input_usd_per_mtok: Price = Field(
         default=None, description="Price of a million input tokens, where the built-in table is wrong."
     )
     output_usd_per_mtok: Price = Field(default=None, description="Price of a million output tokens.")
     cache_read_usd_per_mtok: Price = Field(default=None, description="Price of a million tokens read from the cache.")
     cache_write_usd_per_mtok: Price = Field(default=None, description="Price of a million tokens written to the cache.")
+
+
+class ModelSettings(EndpointSettings):
+    """`[model]`: who answers; the endpoint `default` of the tiers."""
+
+    provider: Literal["auto", "anthropic", "openai", "ollama", "editor", "recorded", "embedded"] = Field(  # type: ignore[assignment]
+        default="auto",
+        description="`auto` is `anthropic` where a key or an address is there, else a model that the `editor` lends "
+        "(such as Copilot in VS Code), else `embedded`. `openai` is any server of OpenAI's chat completions: OpenAI, "
+        "vLLM, llama.cpp, LM Studio; `ollama` speaks Ollama's own; `recorded` gives answers that were recorded before.",
+    )
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=6, description="Further tries of one request when its endpoints are down, busy, or break off."
+    )
+    probe_every_s: FloatLimit = Field(
+        default=300.0,
+        description="How often the endpoints are asked whether they are there while a run is at work; `unlimited`: "
+        "never.",
+    )
+
+
+_Wish = Literal["auto", "tiny", "mid", "thinker"]
+_BY_RULE: Final = "`auto`: by the rules of docs/models.md."
+
+
+class TierSettings(Section):
+    """`[tiers]`: which endpoints answer for which work, first to last."""
+
+    tiny: Words = Field(
+        default=(), description="Endpoints for titles, summaries and questions about a run; then those of `mid`."
+    )
+    mid: Words = Field(
+        default=("default",),
+        description="Endpoints for everything else: `default` is [model], another name is [endpoints.NAME], and "
+        "`anthropic:claude-opus-5-5` names provider and model.",
+    )
+    thinker: Words = Field(
+        default=(), description="Endpoints for hard plans and for steps that failed twice; then those of `mid`."
+    )
+    planning: _Wish = Field(default="auto", description=f"Tier that makes plans. {_BY_RULE}")
+    execution: _Wish = Field(default="auto", description=f"Tier that carries out steps. {_BY_RULE}")
+    reflection: _Wish = Field(default="auto", description=f"Tier that judges what a step left. {_BY_RULE}")
+    chat: _Wish = Field(default="auto", description=f"Tier that answers questions about a run. {_BY_RULE}")
 
 
 class BudgetSettings(Section):
@@ -99,9 +153,22 @@ class BudgetSettings(Section):
         default=_BUDGET.tries, description="Validations of one run before a change that fails its tests is given up."
     )
 
+    day_tokens: IntLimit = Field(
+        default=None, description="Tokens of one day, of all runs in all your workspaces together."
+    )
+    day_cost_usd: FloatLimit = Field(default=None, description="Money of one day, in US dollars, of all together.")
+    day_turns: IntLimit = Field(default=None, description="Answers of models in one day, of all together.")
+    day_wall_clock_s: FloatLimit = Field(
+        default=None, description="Time that models took for their answers in one day, of all together."
+    )
+
     def to_domain(self) -> Budget:
         """The limits as a run takes them."""
         return Budget(self.tokens, self.cost_usd, self.wall_clock_s, self.turns, self.tries)
+
+    def of_a_day(self) -> Budget:
+        """The limits of a day; `tries` is of no meaning there."""
+        return Budget(self.day_tokens, self.day_cost_usd, self.day_wall_clock_s, self.day_turns)
 
 
 class SuiteSettings(Section):
@@ -226,6 +293,8 @@ class Settings(Section):
     """Everything that can be set, whole and checked."""
 
     model: ModelSettings = ModelSettings()
+    endpoints: Mapping[str, EndpointSettings] = {}
+    tiers: TierSettings = TierSettings()
     budget: BudgetSettings = BudgetSettings()
     tests: SuiteSettings = SuiteSettings()
     sandbox: SandboxSettings = SandboxSettings()

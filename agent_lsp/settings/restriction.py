@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agent_lsp.settings.layers import ENDPOINTS
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -67,22 +69,33 @@ def _raise(why: str) -> Rule:
     return Rule("lower: yes; raise: with trust", why, _raised)
 
 
+_WHO: Final = "chooses who gets your code"
 _PRICE: Final = "changes what a run is counted to cost"
 _LIMIT: Final = "raises a limit of yours"
 
 RULES: Final[Mapping[str, Rule]] = {
-    "model.provider": _set("chooses who gets your code"),
+    "model.provider": _set(_WHO),
     "model.base_url": _set("sends your code and your key to another address"),
     "model.api_key_env": _set("sends another secret of your environment"),
+    "model.api_key_keyring": _set("sends a secret of your keyring"),
+    "model.file": _set("reads a file of yours"),
+    "model.record": _set("writes to a file of yours"),
     "model.input_usd_per_mtok": _set(_PRICE),
     "model.output_usd_per_mtok": _set(_PRICE),
     "model.cache_read_usd_per_mtok": _set(_PRICE),
     "model.cache_write_usd_per_mtok": _set(_PRICE),
+    "tiers.tiny": _set(_WHO),
+    "tiers.mid": _set(_WHO),
+    "tiers.thinker": _set(_WHO),
     "budget.tokens": _raise(_LIMIT),
     "budget.cost_usd": _raise(_LIMIT),
     "budget.wall_clock_s": _raise(_LIMIT),
     "budget.turns": _raise(_LIMIT),
     "budget.tries": _raise(_LIMIT),
+    "budget.day_tokens": _raise(_LIMIT),
+    "budget.day_cost_usd": _raise(_LIMIT),
+    "budget.day_turns": _raise(_LIMIT),
+    "budget.day_wall_clock_s": _raise(_LIMIT),
     "tests.interpreter": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.command": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.baselines_mb": _raise(_LIMIT),
@@ -98,7 +111,14 @@ RULES: Final[Mapping[str, Rule]] = {
     "repair.tries": _raise(_LIMIT),
     "repair.wall_clock_s": _raise(_LIMIT),
 }
-"""Keys that are not here may be set by any workspace."""
+"""Keys that are not here may be set by any workspace, except those of an endpoint."""
+
+_ENDPOINT: Final = _set(_WHO)
+
+
+def rule_of(key: str) -> Rule | None:
+    """The rule of a key; None for one that any workspace may set."""
+    return _ENDPOINT if key.startswith(f"{ENDPOINTS}.") else RULES.get(key)
 
 
 @dataclass(frozen=True, slots=True)

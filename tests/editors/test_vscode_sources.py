@@ -20,7 +20,11 @@ def test_the_settings_are_those_of_the_server_with_their_words_and_defaults() ->
     assert vscode_manifest.PATH.read_text(encoding="utf-8") == vscode_manifest.text(), "run make schema"
     properties = MANIFEST["contributes"]["configuration"]["properties"]
     for key in catalogue().values():
-        row = properties[f"agentLsp.{key.key}"]
+        _, _, of_an_endpoint = key.key.partition("endpoints.NAME.")
+        if of_an_endpoint:
+            row = properties["agentLsp.endpoints"]["additionalProperties"]["properties"][of_an_endpoint]
+        else:
+            row = properties[f"agentLsp.{key.key}"]
         assert row["markdownDescription"] == key.description
         assert row["default"] == (list(key.value) if isinstance(key.value, tuple) else key.value)
 

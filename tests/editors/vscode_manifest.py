@@ -8,6 +8,9 @@ from agent_lsp.settings.catalogue import Key, catalogue
 
 PATH = Path(__file__).parents[2] / "editors" / "vscode" / "package.json"
 
+_ENDPOINTS = "agentLsp.endpoints"
+_OF_AN_ENDPOINT = "endpoints.NAME."
+
 _OWN: dict[str, dict[str, Any]] = {
     "agentLsp.server.path": {
         "type": "array",
@@ -27,13 +30,36 @@ _OWN: dict[str, dict[str, Any]] = {
 
 
 def properties() -> dict[str, Any]:
-    """`contributes.configuration.properties`: the extension's own settings, then all of the server."""
-    return {**_OWN, **{f"agentLsp.{key.key}": _property(key) for key in catalogue().values()}}
+    """`contributes.configuration.properties`: the extension's own settings, then all of the server.
+
+    Endpoints have names of the person's, so they are one setting: an object of objects.
+    """
+    found = dict(_OWN)
+    for key in catalogue().values():
+        if key.key.startswith(_OF_AN_ENDPOINT):
+            found.setdefault(_ENDPOINTS, _endpoints())
+        else:
+            found[f"agentLsp.{key.key}"] = _property(key)
+    return found
+
+
+def _endpoints() -> dict[str, Any]:
+    keys = [key for key in catalogue().values() if key.key.startswith(_OF_AN_ENDPOINT)]
+    each = {key.key.removeprefix(_OF_AN_ENDPOINT): _property(key) for key in keys}
+    return {
+        "type": "object",
+        "default": {},
+        "scope": "machine-overridable",
+        "markdownDescription": "More endpoints, each under a name of yours, for the tiers to name.",
+        "additionalProperties": {"type": "object", "properties": each, "additionalProperties": False},
+    }
 
 
 def restricted() -> list[str]:
     """What a workspace that is not trusted may not set: all that waits for trust in agent-lsp.toml too."""
-    return [*_OWN, *(f"agentLsp.{key.key}" for key in catalogue().values() if key.workspace != "yes")]
+    waiting = [key.key for key in catalogue().values() if key.workspace != "yes"]
+    named = (_ENDPOINTS if key.startswith(_OF_AN_ENDPOINT) else f"agentLsp.{key}" for key in waiting)
+    return list(dict.fromkeys([*_OWN, *named]))
 
 
 def _property(key: Key) -> dict[str, Any]:

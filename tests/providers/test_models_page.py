@@ -21,7 +21,7 @@ def test_every_row_of_what_happens_names_a_test_that_every_provider_passes() -> 
 
 
 def test_every_provider_that_can_be_set_is_on_the_page() -> None:
-    table = PAGE.read_text().partition("## Local servers")[0]
+    table = PAGE.read_text().partition("## Tiers")[0]
     providers = get_args(ModelSettings.model_fields["provider"].annotation)
     assert re.findall(r"(?m)^\| `(\w+)` \|", table) == sorted(
         providers, key=lambda name: (name == "auto", providers.index(name))

@@ -274,6 +274,14 @@ class FakeRuntime:
         self.state(run_id, "applied")
         return {"applied": True, "checkpointId": "c_1", "verdict": proposal["verdict"]}
 
+    async def do_models(self, args: Json) -> Json:
+        day = {"tokens": 0, "costUsd": 0.0, "turns": 0, "answerS": 0.0}
+        return {
+            "tiers": {"tiny": [], "mid": args.get("tiers", {}).get("mid", []), "thinker": []},
+            "endpoints": [],
+            "day": day,
+        }
+
     async def do_checkpoints(self, args: Json) -> Json:
         row = {"checkpointId": "c_1", "runId": "r_1", "proposalId": "p_1", "summary": "Agent: Use the plus sign"}
         return {"checkpoints": [{**row, "files": ["calc.py"], "timeS": 1.5, "sizeBytes": 7, "state": "applied"}]}

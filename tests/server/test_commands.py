@@ -11,7 +11,9 @@ from tests.server.conftest import Connect
 from tests.server.flows import calls, proposed, run, status, wait_state
 from tests.server.raw_client import VSCODE, RawClient, aware, uri_for
 
-NEEDS_ARGUMENT = [name for name in COMMANDS if name not in ("agent.status", "agent.log.tail", "agent.checkpoints")]
+NEEDS_ARGUMENT = [
+    name for name in COMMANDS if name not in ("agent.status", "agent.log.tail", "agent.checkpoints", "agent.models")
+]
 
 BAD_RANGE = {"start": {"line": -1, "character": 0}, "end": {"line": 0, "character": 0}}
 

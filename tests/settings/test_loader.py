@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from agent_lsp.domain.conversation import Phase
 from agent_lsp.domain.errors import ConfigError
 from agent_lsp.domain.task import Budget
+from agent_lsp.domain.tiers import Tier
 from agent_lsp.settings.catalogue import catalogue
-from agent_lsp.settings.endpoint import endpoint
+from agent_lsp.settings.endpoint import endpoint, endpoints
 from agent_lsp.settings.loader import Loaded, load
 from agent_lsp.settings.log_choice import LogChoice, log_choice
 from agent_lsp.settings.model import DEFAULT_MODEL, Settings
@@ -113,9 +115,11 @@ def test_every_key_can_be_set_by_its_environment_name(place: Place) -> None:
         text = choice[-1] if choice else samples[entry.type_name]
         text = "50" if entry.key in ("log.backups", "model.retries", "budget.tries", "tests.mutations") else text
         loaded = load(place.root, environ=place.environ | {entry.environment: text})
-        section, _, name = entry.key.partition(".")
-        assert loaded.sources == {entry.key: entry.environment}
-        assert getattr(getattr(loaded.settings, section), name) != ""
+        key = entry.key.lower()
+        assert loaded.sources == {key: entry.environment}
+        section, _, name = key.rpartition(".")
+        table = loaded.settings.endpoints["name"] if section == "endpoints.name" else getattr(loaded.settings, section)
+        assert getattr(table, name) != ""
 
 
 def test_text_of_the_environment_becomes_numbers_booleans_and_lists(place: Place) -> None:
@@ -151,6 +155,11 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("tokens = 1\n", "unknown key `tokens`", "Did you mean `budget.tokens`?"),
     ("[zzz]\nqqq = 1\n", "unknown key `zzz.qqq`", "docs/configuration.md"),
     ("model = 3\n", "`model` is a section", "[model]"),
+    ("[endpoints]\nfast = 3\n", "`endpoints.fast` is a section", "[endpoints.fast]"),
+    ('[endpoints.fast]\nnmae = "x"\n', "unknown key `endpoints.fast.nmae`", "Did you mean `endpoints.fast.name`?"),
+    ('[endpoints.Fast]\nname = "x"\n', "no name for an endpoint", "small letters"),
+    ('[endpoints.fast]\nprovider = "x"\n', '"anthropic" or "openai" or "ollama"', ""),
+    ('[endpoints.fast]\nmax_tokens = "x"\n', "`endpoints.fast.max_tokens` must be whole number", ""),
     ('[budget]\ntokens = "many"\n', "`budget.tokens` must be whole number", ""),
     ("[budget]\ntokens = true\n", "`budget.tokens` must be whole number", ""),
     ("[budget]\ntokens = 0\n", "greater than or equal to 1", ""),
@@ -249,14 +258,105 @@ def test_the_key_is_not_in_the_text_of_the_endpoint(place: Place) -> None:
     assert "topsecret" not in repr(endpoint(Settings().model, {"ANTHROPIC_API_KEY": "topsecret"}))
 
 
+TIERS = """
+[model]
+name = "big"
+[endpoints.local]
+provider = "openai"
+name = "small"
+base_url = "http://127.0.0.1:8000/v1"
+[tiers]
+tiny = ["local"]
+mid = ["default", "local"]
+thinker = "anthropic:claude-opus-5-5"
+planning = "thinker"
+"""
+
+
+def test_tiers_name_endpoints_in_order(place: Place) -> None:
+    place.user.write_text(TIERS)
+    environ = place.environ | {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://gate"}
+    found = endpoints(load(place.root, environ=environ).settings, environ)
+    assert found.table.order(Tier.TINY) == ("local", "default")
+    assert found.table.order(Tier.MID) == ("default", "local")
+    assert found.table.order(Tier.THINKER) == ("anthropic:claude-opus-5-5", "default", "local")
+    local, opus = found.by_name["local"], found.by_name["anthropic:claude-opus-5-5"]
+    assert (local.provider, local.name, local.base_url, local.api_key) == (
+        "openai",
+        "small",
+        "http://127.0.0.1:8000/v1",
+        None,
+    )
+    assert (opus.provider, opus.name, opus.base_url, opus.api_key) == (
+        "anthropic",
+        "claude-opus-5-5",
+        "http://gate",
+        "k",
+    )
+    assert found.phases == {Phase.PLANNING: Tier.THINKER}
+
+
+def test_without_a_model_of_its_own_mid_is_what_other_tiers_have(place: Place) -> None:
+    found = endpoints(place.load(AGENT_LSP_TIERS__THINKER="openai:gpt").settings, {"OPENAI_API_KEY": "k"})
+    assert found.table.order(Tier.MID) == ("openai:gpt",)
+    assert not endpoints(Settings(), {}).any_model
+
+
+def test_a_tier_that_names_no_endpoint_is_one_clear_message(place: Place) -> None:
+    place.user.write_text(TIERS.replace('tiny = ["local"]', 'tiny = ["locla"]'))
+    with pytest.raises(ConfigError) as caught:
+        endpoints(place.load().settings, {})
+    assert (caught.value.message, caught.value.hint) == (
+        "tiers.tiny names `locla`, and there is no [endpoints.locla]",
+        "Did you mean `local`?",
+    )
+
+
+def test_an_endpoint_of_a_workspace_waits_for_trust(place: Place) -> None:
+    place.workspace('[endpoints.evil]\nbase_url = "http://evil"\n[tiers]\nplanning = "tiny"\n')
+    loaded = place.load()
+    assert [row.key for row in loaded.withheld] == ["endpoints.evil.base_url"]
+    assert loaded.settings.endpoints == {}
+    assert loaded.settings.tiers.planning == "tiny"
+    TrustStore(trust_file(place.environ)).decide(place.root, loaded.digest, trusted=True)
+    assert place.load().settings.endpoints["evil"].base_url == "http://evil"
+
+
+def test_keys_of_one_endpoint_may_come_from_several_places(place: Place) -> None:
+    place.user.write_text('[endpoints.fast]\nname = "a"\nmax_tokens = 300\n')
+    loaded = place.load({"endpoints": {"fast": {"maxTokens": 400}}}, AGENT_LSP_ENDPOINTS__FAST__NAME="b")
+    fast = loaded.settings.endpoints["fast"]
+    assert (fast.name, fast.max_tokens) == ("b", 400)
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"AGENT_LSP_MODEL__PROVIDER": "recorded"}, "no file is named"),
+        ({"AGENT_LSP_MODEL__PROVIDER": "ollama"}, "no model is named"),
+        ({"AGENT_LSP_MODEL__PROVIDER": "openai", "AGENT_LSP_MODEL__NAME": "x"}, "neither a key nor an address"),
+        ({"AGENT_LSP_MODEL__PROVIDER": "anthropic", "AGENT_LSP_MODEL__API_KEY_KEYRING": "bank"}, "no entry of a keyr"),
+    ],
+)
+def test_what_only_a_person_can_tell_is_asked_for(place: Place, environ: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        endpoints(load(place.root, environ=place.environ | environ).settings, environ).check()
+
+
 RISKY = {
     "model.provider": '"anthropic"',
     "model.base_url": '"http://evil"',
     "model.api_key_env": '"AWS_SECRET"',
+    "model.api_key_keyring": '"bank/me"',
+    "model.file": '"~/.bashrc"',
+    "model.record": '"~/.bashrc"',
     "model.input_usd_per_mtok": "0",
     "model.output_usd_per_mtok": "0",
     "model.cache_read_usd_per_mtok": "0",
     "model.cache_write_usd_per_mtok": "0",
+    "tiers.tiny": '["anthropic:claude-fable-5-1"]',
+    "tiers.mid": '["anthropic:claude-fable-5-1"]',
+    "tiers.thinker": '["anthropic:claude-fable-5-1"]',
     "budget.tokens": '"unlimited"',
     "budget.cost_usd": "1000",
     "budget.wall_clock_s": "99999",
@@ -283,7 +383,9 @@ def _toml(values: Mapping[str, str]) -> str:
 
 
 def test_every_restricted_key_has_a_sample_here() -> None:
-    assert {*RISKY, "sandbox.tests_without_sandbox"} == set(RULES), "its default is the lax one"
+    lax = {"sandbox.tests_without_sandbox", *(f"budget.day_{name}" for name in ("tokens", "cost_usd", "turns"))}
+    lax.add("budget.day_wall_clock_s")
+    assert {*RISKY, *lax} == set(RULES), "their defaults are the lax ones"
     assert set(RULES) <= set(catalogue())
 
 
@@ -457,7 +559,7 @@ def _documented() -> dict[str, dict[str, str]]:
     rows = {}
     for line in DOCS.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
-        if len(cells) == len(COLUMNS) and re.fullmatch(r"`\w+\.\w+`", cells[0]):
+        if len(cells) == len(COLUMNS) and re.fullmatch(r"`(?:\w+\.)+\w+`", cells[0]):
             rows[cells[0].strip("`")] = dict(zip(COLUMNS, cells, strict=True))
     return rows
 
@@ -481,7 +583,7 @@ def test_the_examples_of_the_docs_load_as_they_stand(place: Place) -> None:
         place.user.write_text(example)
         place.load()
     mentioned = set(re.findall(r"^(\w+) = ", examples[0], re.MULTILINE))
-    assert mentioned == {key.partition(".")[2] for key in catalogue()}
+    assert mentioned == {key.rpartition(".")[2] for key in catalogue()}
     [client] = re.findall(r"```json\n(.*?)```", DOCS.read_text(), re.DOTALL)
     place.user.write_text("")
     assert place.load(json.loads(client)).sources

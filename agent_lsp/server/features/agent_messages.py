@@ -1,6 +1,6 @@
 """Owns the notifications of PROTOCOL.md section 5, for clients that said they know them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_lsp.server.board import Json
 from agent_lsp.server.desk import Desk
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from agent_lsp.server import shapes
 
     Message = (
-        shapes.PlanMessage | shapes.ProgressMessage | shapes.BlockedMessage | shapes.VerdictMessage | shapes.Proposal
+        shapes.PlanMessage
+        | shapes.ProgressMessage
+        | shapes.BlockedMessage
+        | shapes.VerdictMessage
+        | shapes.Proposal
+        | shapes.ModelsMessage
     )
 
 
@@ -48,6 +53,9 @@ def _message(session: Session, desk: Desk, event: str, data: Json) -> "tuple[str
         case "proposal":
             card = desk.board.cards.get(str(data.get("proposalId")))
             return None if card is None else ("agent/proposal", public_proposal(session, desk, card))
+        case "models":
+            models: Any = {"models": desk.board.models, "day": desk.board.day}
+            return "agent/models", models
         case _:
             return None
 

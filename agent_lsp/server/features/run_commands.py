@@ -12,6 +12,7 @@ from lsprotocol import types
 from agent_lsp.domain.errors import AgentLspError, OperatorError, UnknownIdError, UserError
 from agent_lsp.domain.plan_reading import read_plan
 from agent_lsp.domain.task import RunState
+from agent_lsp.domain.tiers import Tier
 from agent_lsp.link.peer import NeverSentError
 from agent_lsp.server.arguments import Arguments, bad
 from agent_lsp.server.board import Json
@@ -26,6 +27,7 @@ ReadLog = Callable[[Path, int, bool], tuple[str, str]]
 """`(root, lines, errors_only) -> (text, path)`; reads files, so it is called in a thread."""
 
 _ACTIONS: Final = ("cancel", "pause", "resume", "step")
+TIERS: Final = tuple(tier.value for tier in Tier)
 _AGAIN_S: Final = 0.05
 _TAIL_LINES: Final = 200
 _TAIL_MOST_LINES: Final = 10_000
@@ -41,6 +43,7 @@ def run_commands(session: Session, progress: Progress, read_log: ReadLog) -> dic
         "agent.status": partial(_status, session),
         "agent.say": partial(_say, session),
         "agent.answer": partial(_answer, session),
+        "agent.models": partial(_models, session),
         "agent.trust": partial(_trust, session),
         "agent.log.tail": partial(_log_tail, session, read_log),
     }
@@ -57,6 +60,7 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
         "tests": args.texts("tests"),
         "scope": args.texts("scope"),
         "mode": args.choice("mode", ("plan", "auto")),
+        "tier": args.choice("tier", TIERS),
     }
     call = {key: value for key, value in call.items() if value is not None}
     desk.board.open_run(call["runId"], call["goal"], origin)
@@ -206,12 +210,18 @@ async def _status(session: Session, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text_or_none("runId")
     if run_id is not None:
         return {"runs": [_row(session, session.folders.desk_of_run(run_id), run_id)]}
-    return {"runs": [_row(session, desk, run_id) for desk in session.folders.desks for run_id in desk.board.runs]}
+    rows = [_row(session, desk, run_id) for desk in session.folders.desks for run_id in desk.board.runs]
+    models = [_placed(session, desk, row) for desk in session.folders.desks for row in desk.board.models]
+    day = next((desk.board.day for desk in session.folders.desks if desk.board.day), None)
+    return {"runs": rows, "models": models, "day": day} if models and day else {"runs": rows}
 
 
 def _row(session: Session, desk: Desk, run_id: str) -> Json:
+    return _placed(session, desk, desk.board.row_of(run_id))
+
+
+def _placed(session: Session, desk: Desk, row: Json) -> Json:
     """With its folder where there are several."""
-    row = desk.board.row_of(run_id)
     return {**row, "root": uri_of(desk.root)} if len(session.folders.desks) > 1 else row
 
 
@@ -229,6 +239,25 @@ async def _answer(session: Session, args: Arguments) -> Mapping[str, Any]:
     if desk.board.state_of(run_id) != RunState.BLOCKED and not desk.runtime.running:
         raise UserError(f"The run {run_id} asks nothing.")
     return await _call_run(session, run_id, "answer", {"runId": run_id, "answer": args.text("answer")})
+
+
+async def _models(session: Session, args: Arguments) -> Mapping[str, Any]:
+    call: Json = {"tier": args.choice("tier", (*TIERS, "auto")), "probe": args.flag("probe", default=False)}
+    run_id = args.text_or_none("runId")
+    if call["tier"] is not None and run_id is None:
+        raise bad("`tier` is of a run: give its `runId`; `tiers` are for all.")
+    tiers = args.table("tiers")
+    if tiers is not None:
+        asked = Arguments(tiers)
+        call["tiers"] = {name: asked.texts(name) for name in tiers}
+    desk = _desk_named(session, args) if run_id is None else session.folders.desk_of_run(run_id)
+    return await desk.runtime.call("models", {**call, "runId": run_id}, timeout_s=CALL_S)
+
+
+def _desk_named(session: Session, args: Arguments) -> Desk:
+    """The folder of `root` or `uri`, else the only one."""
+    uri = args.text_or_none("root") or args.text_or_none("uri")
+    return session.folders.only_desk() if uri is None else session.folders.locate(uri)[0]
 
 
 async def _trust(session: Session, args: Arguments) -> Mapping[str, Any]:

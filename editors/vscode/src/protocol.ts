@@ -125,6 +125,14 @@ export interface ControlArgument {
   action: "cancel" | "pause" | "resume" | "step";
 }
 
+/** What models were used today by all runs of this person; `answerS` is the time of their answers. */
+export interface DayUse {
+  tokens: number;
+  costUsd: number;
+  turns: number;
+  answerS: number;
+}
+
 /** `agent.discard`. */
 export interface DiscardArgument {
   proposalId: string;
@@ -154,6 +162,25 @@ export interface EditedStep {
   files?: Array<string>;
   acceptance?: string;
   state?: string;
+}
+
+/**
+ * An endpoint of a language model. `asked` and `failed` count its last questions, `answerS` is the median time of
+ * its answers, `restS` how long it is left alone after `trouble`.
+ */
+export interface EndpointRow {
+  endpoint: string;
+  provider: string;
+  model: string;
+  tiers: Array<"tiny" | "mid" | "thinker">;
+  state: "closed" | "open" | "half_open";
+  asked: number;
+  failed: number;
+  address?: string;
+  answerS?: number;
+  restS?: number;
+  trouble?: string;
+  root?: string;
 }
 
 /** The result of a command that failed. */
@@ -227,6 +254,30 @@ export interface ModelTool {
 export interface ModelUsage {
   inputTokens?: number;
   outputTokens?: number;
+}
+
+/** `agent.models`: endpoints of tiers (null: as configured), the tier of one run, and whether all are probed now. */
+export interface ModelsArgument {
+  tiers?: Record<string, Array<string> | null>;
+  runId?: string;
+  tier?: "tiny" | "mid" | "thinker" | "auto";
+  probe?: boolean;
+  root?: string;
+  uri?: string;
+}
+
+/** `agent/models`: how the endpoints of a folder's models are, and what was used today, whenever that changed. */
+export interface ModelsMessage {
+  models: Array<EndpointRow>;
+  day: DayUse;
+  root?: string;
+}
+
+/** `agent.models`. */
+export interface ModelsNow {
+  tiers: Record<string, Array<string>>;
+  endpoints: Array<EndpointRow>;
+  day: DayUse;
 }
 
 /** Another proposal on the same text. `places` are relative paths, with lines of the base where that is told. */
@@ -365,6 +416,7 @@ export interface RunArgument {
   tests?: Array<string>;
   scope?: Array<string>;
   mode?: "plan" | "auto";
+  tier?: "tiny" | "mid" | "thinker";
   workDoneToken?: string | number;
   askGoal?: boolean;
 }
@@ -439,6 +491,8 @@ export interface StateNow {
 /** `agent.status`. */
 export interface Status {
   runs: Array<RunRow>;
+  models?: Array<EndpointRow>;
+  day?: DayUse;
 }
 
 /** `agent.status`, as command and as request. */
@@ -538,6 +592,7 @@ export interface Commands {
   "agent.checkpoints": { argument: CheckpointsArgument; result: CheckpointList | ErrorBody };
   "agent.say": { argument: SayArgument; result: Said | ErrorBody };
   "agent.answer": { argument: AnswerArgument; result: StateNow | ErrorBody };
+  "agent.models": { argument: ModelsArgument; result: ModelsNow | ErrorBody };
   "agent.trust": { argument: TrustArgument; result: Trusted | ErrorBody };
   "agent.log.tail": { argument: LogTailArgument; result: LogTail | ErrorBody };
   "agent.show": { argument: ShowArgument; result: Shown | ErrorBody };
@@ -559,6 +614,7 @@ export interface Notifications {
   "agent/blocked": BlockedMessage;
   "agent/proposal": Proposal;
   "agent/verdict": VerdictMessage;
+  "agent/models": ModelsMessage;
 }
 
 export type RunState = RunRow["state"];

@@ -109,6 +109,13 @@
 ---@field runId string
 ---@field action "cancel"|"pause"|"resume"|"step"
 
+--- What models were used today by all runs of this person; `answerS` is the time of their answers.
+---@class agent_lsp.DayUse
+---@field tokens integer
+---@field costUsd number
+---@field turns integer
+---@field answerS number
+
 --- `agent.discard`.
 ---@class agent_lsp.DiscardArgument
 ---@field proposalId string
@@ -135,6 +142,22 @@
 ---@field files? string[]
 ---@field acceptance? string
 ---@field state? string
+
+--- An endpoint of a language model. `asked` and `failed` count its last questions, `answerS` is the median time of
+--- its answers, `restS` how long it is left alone after `trouble`.
+---@class agent_lsp.EndpointRow
+---@field endpoint string
+---@field provider string
+---@field model string
+---@field tiers ("tiny"|"mid"|"thinker")[]
+---@field state "closed"|"open"|"half_open"
+---@field asked integer
+---@field failed integer
+---@field address? string
+---@field answerS? number
+---@field restS? number
+---@field trouble? string
+---@field root? string
 
 --- The result of a command that failed.
 ---@class agent_lsp.ErrorBody
@@ -197,6 +220,27 @@
 ---@class agent_lsp.ModelUsage
 ---@field inputTokens? integer
 ---@field outputTokens? integer
+
+--- `agent.models`: endpoints of tiers (null: as configured), the tier of one run, and whether all are probed now.
+---@class agent_lsp.ModelsArgument
+---@field tiers? table<string, string[]|vim.NIL>
+---@field runId? string
+---@field tier? "tiny"|"mid"|"thinker"|"auto"
+---@field probe? boolean
+---@field root? string
+---@field uri? string
+
+--- `agent/models`: how the endpoints of a folder's models are, and what was used today, whenever that changed.
+---@class agent_lsp.ModelsMessage
+---@field models agent_lsp.EndpointRow[]
+---@field day agent_lsp.DayUse
+---@field root? string
+
+--- `agent.models`.
+---@class agent_lsp.ModelsNow
+---@field tiers table<string, string[]>
+---@field endpoints agent_lsp.EndpointRow[]
+---@field day agent_lsp.DayUse
 
 --- Another proposal on the same text. `places` are relative paths, with lines of the base where that is told.
 ---@class agent_lsp.Overlap
@@ -317,6 +361,7 @@
 ---@field tests? string[]
 ---@field scope? string[]
 ---@field mode? "plan"|"auto"
+---@field tier? "tiny"|"mid"|"thinker"
 ---@field workDoneToken? string|integer
 ---@field askGoal? boolean
 
@@ -378,6 +423,8 @@
 --- `agent.status`.
 ---@class agent_lsp.Status
 ---@field runs agent_lsp.RunRow[]
+---@field models? agent_lsp.EndpointRow[]
+---@field day? agent_lsp.DayUse
 
 --- `agent.status`, as command and as request.
 ---@class agent_lsp.StatusArgument
@@ -466,6 +513,7 @@
 --- `agent.checkpoints`: agent_lsp.CheckpointsArgument -> agent_lsp.CheckpointList|agent_lsp.ErrorBody
 --- `agent.say`: agent_lsp.SayArgument -> agent_lsp.Said|agent_lsp.ErrorBody
 --- `agent.answer`: agent_lsp.AnswerArgument -> agent_lsp.StateNow|agent_lsp.ErrorBody
+--- `agent.models`: agent_lsp.ModelsArgument -> agent_lsp.ModelsNow|agent_lsp.ErrorBody
 --- `agent.trust`: agent_lsp.TrustArgument -> agent_lsp.Trusted|agent_lsp.ErrorBody
 --- `agent.log.tail`: agent_lsp.LogTailArgument -> agent_lsp.LogTail|agent_lsp.ErrorBody
 --- `agent.show`: agent_lsp.ShowArgument -> agent_lsp.Shown|agent_lsp.ErrorBody
