@@ -1,9 +1,14 @@
 """Owns the moment in which a plan waits for its person."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from agent_lsp.agent.ledger import DeedKind
+from agent_lsp.agent.ledger_records import plan_data, steps_kept
 from agent_lsp.agent.run import Run
+from agent_lsp.agent.tools.submit_plan import plan_of
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.plan import Plan
 from agent_lsp.domain.task import RunState
@@ -23,6 +28,16 @@ class Rejected:
     feedback: str
 
 
+def decision_data(decision: Approved | Rejected) -> dict[str, Any]:
+    """A decision as it is kept."""
+    return plan_data(decision.plan) if isinstance(decision, Approved) else {"feedback": decision.feedback}
+
+
+def decision_of(data: Mapping[str, Any]) -> Approved | Rejected:
+    """The decision that `decision_data` wrote."""
+    return Approved(plan_of(steps_kept(data["steps"]))) if "steps" in data else Rejected(str(data["feedback"]))
+
+
 class Approval:
     """One run's approval: the loop waits, the session decides."""
 
@@ -35,6 +50,7 @@ class Approval:
         run = self._run
         self._decision = asyncio.get_running_loop().create_future()
         run.desk.meter.hold()
+        run.ledger.rest()
         run.move(RunState.AWAITING_APPROVAL, "the plan waits for approval")
         try:
             return await self._decision
@@ -51,6 +67,7 @@ class Approval:
                 hint='Start a run with mode "plan" to approve its plan first.',
             )
         self._decision.set_result(decision)
+        run.ledger.keep(DeedKind.DECISION, decision_data(decision))
         match decision:
             case Approved(plan):
                 run.plan = plan

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agent_lsp.agent.session import Session
+from agent_lsp.agent.session import Session, settled
 from agent_lsp.agent.tools.submit_plan import MOST_STEPS, StepInput, steps_of
 from agent_lsp.agent.validator import Reviewer
 from agent_lsp.domain.errors import BadArgumentError, ToolError
@@ -141,11 +141,15 @@ def handlers(session: Session, review: Reviewer, controls: Controls) -> dict[str
     async def plan_approve(args: Mapping[str, Any]) -> Mapping[str, Any]:
         given = checked(ApproveArguments, args)
         steps = None if given.steps is None else steps_of(given.steps)
-        return {"state": session.approve(given.run_id, steps).value}
+        state = session.approve(given.run_id, steps)
+        await settled(session, given.run_id)
+        return {"state": state.value}
 
     async def plan_reject(args: Mapping[str, Any]) -> Mapping[str, Any]:
         given = checked(RejectArguments, args)
-        return {"state": session.reject(given.run_id, given.feedback or "").value}
+        state = session.reject(given.run_id, given.feedback or "")
+        await settled(session, given.run_id)
+        return {"state": state.value}
 
     async def control(args: Mapping[str, Any]) -> Mapping[str, Any]:
         given = checked(ControlArguments, args)
@@ -196,7 +200,9 @@ def _talk(session: Session) -> dict[str, Handler]:
 
     async def answer(args: Mapping[str, Any]) -> Mapping[str, Any]:
         given = checked(AnswerArguments, args)
-        return {"state": session.answer(given.run_id, given.answer).value}
+        state = session.answer(given.run_id, given.answer)
+        await settled(session, given.run_id)
+        return {"state": state.value}
 
     return {"say": say, "answer": answer}
 

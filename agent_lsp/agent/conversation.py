@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from agent_lsp.agent.engines import Desk, Record, Tell
 from agent_lsp.agent.findings import shortened
+from agent_lsp.agent.ledger import DeedKind
+from agent_lsp.agent.ledger_records import turn_data, turn_of
 from agent_lsp.agent.toolbox import Served, Toolbox
 from agent_lsp.domain.conversation import (
     Answerer,
@@ -118,9 +120,10 @@ class Conversation:
         """
         reminded, cut = False, 0
         while True:
+            await exchange.desk.ledger.caught_up()
             for words in exchange.desk.take_said():
-                self.add(f"The person says: {words}")
-            turn = await self._answer(exchange, must_call=reminded)
+                self.add(words)
+            turn = await self._turn(exchange, must_call=reminded)
             self._take(turn)
             if turn.stop is StopReason.LENGTH:
                 cut += 1
@@ -141,6 +144,19 @@ class Conversation:
                 self.add(reminder)
 
     # --- one answer ------------------------------------------------------------------------------------------
+
+    async def _turn(self, exchange: Exchange, *, must_call: bool) -> ModelTurn:
+        """The answer that a resumed run has paid for already, else a new one. The one before is on disk by then."""
+        ledger = exchange.desk.ledger
+        kept = ledger.again(DeedKind.TURN, self._phase.value)
+        if kept is not None:
+            turn = turn_of(kept)
+            exchange.desk.spend(turn.usage)
+            return turn
+        await ledger.settled()
+        turn = await self._answer(exchange, must_call=must_call)
+        ledger.keep(DeedKind.TURN, {"key": self._phase.value, **turn_data(turn)})
+        return turn
 
     async def _answer(self, exchange: Exchange, *, must_call: bool) -> ModelTurn:
         """One whole answer; asked again from the last whole message as long as patience and budget last."""

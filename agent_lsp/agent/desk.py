@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from agent_lsp.agent.ledger import DeedKind, Ledger
 from agent_lsp.agent.meter import Meter
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.task import Usage
@@ -53,11 +54,20 @@ class PauseSwitch:
 class RunDesk:
     """The person's side of one run; an `engines.Desk`."""
 
-    def __init__(self, meter: Meter, switch: PauseSwitch, on_question: Callable[[str, Sequence[str]], None]) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        switch: PauseSwitch,
+        on_question: Callable[[str, Sequence[str]], None],
+        ledger: Ledger | None = None,
+    ) -> None:
         """`on_question` hears of each question, and of its end as an empty one."""
-        self.meter, self.switch = meter, switch
+        self.meter, self.switch, self.ledger = meter, switch, ledger or Ledger("")
         self._on_question = on_question
         self._said: list[str] = []
+        self._by_person = 0
+        self.answers: list[str] = []
+        """What the person answered to an earlier process, which died before the run could hear it."""
         self._pending: asyncio.Future[str] | None = None
 
     @property
@@ -67,8 +77,11 @@ class RunDesk:
 
     async def ask(self, question: str, options: Sequence[str]) -> str:
         """Blocks the run until the person answered."""
+        if self.answers:
+            return self.answers.pop(0)
         self._pending = asyncio.get_running_loop().create_future()
         self.meter.hold()
+        self.ledger.rest()
         self._on_question(question, options)
         try:
             return await self._pending
@@ -85,17 +98,29 @@ class RunDesk:
         return True
 
     def say(self, text: str) -> None:
-        """Keeps words for the model's next turn."""
+        """Keeps the person's words for the model's next turn."""
+        self._said.append(f"The person says: {text}")
+        self._by_person += 1
+
+    def tell_model(self, text: str) -> None:
+        """Keeps what the model must know of the run for its next turn."""
         self._said.append(text)
 
     def take_said(self) -> tuple[str, ...]:
-        """What the person said since the last time, oldest first."""
+        """What was said to the model since the last time, in whole sentences, oldest first."""
+        if self.ledger.next_kind == DeedKind.SAID:
+            return tuple((self.ledger.again(DeedKind.SAID) or {}).get("words", ()))
+        if self.ledger.replaying:
+            return ()
         said, self._said = tuple(self._said), []
+        count, self._by_person = self._by_person, 0
+        if said:
+            self.ledger.keep(DeedKind.SAID, {"words": list(said), "count": count})
         return said
 
     async def pause_point(self) -> None:
         """Returns at once, or when a paused run is resumed."""
-        if not self.switch.paused:
+        if not self.switch.paused or not self.ledger.live:
             return
         self.meter.hold()
         try:
@@ -117,7 +142,10 @@ class RunDesk:
 
 
 class LoneDesk:
-    """The desk of work that no run stands behind: nobody to ask, no limits."""
+    """The desk of work that no run stands behind: nobody to ask, no limits, nothing kept."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger("")
 
     async def ask(self, question: str, options: Sequence[str]) -> str:
         """Raises ToolError: nobody is there."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent_lsp.agent.ledger import Ledger
 from agent_lsp.agent.routing import Route
 from agent_lsp.domain.errors import AgentLspError, NoModelError
 from agent_lsp.domain.events import EventKind
@@ -23,12 +24,17 @@ Record = Callable[[EventKind, Mapping[str, Any]], None]
 class Desk(Protocol):
     """What an engine may ask of the run it works for, besides its task."""
 
+    @property
+    def ledger(self) -> Ledger:
+        """What the run has done already."""
+        ...
+
     async def ask(self, question: str, options: Sequence[str]) -> str:
         """Blocks the run until the person answered."""
         ...
 
     def take_said(self) -> tuple[str, ...]:
-        """What the person said since the last time, oldest first."""
+        """What was said to the model since the last time, in whole sentences, oldest first."""
         ...
 
     async def pause_point(self) -> None:

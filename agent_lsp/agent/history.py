@@ -80,13 +80,15 @@ class History:
     async def recover(self) -> Recovered:
         """Mends what a crash left; run once at the start, before anything else, and safe to repeat.
 
-        Runs whose change is kept on offer are left to `bring_back`; all others that nobody works on are closed.
+        Runs whose change is kept on offer are left to `bring_back`, those at work to whoever resumes them; all others
+        that nobody works on are closed.
         """
         ports = self._ports
         async with self._accept.writing.alone(mend=False):
             found = await recover(ports.hands, ports.open_runs)
         offered = await ports.keeper.runs() if ports.keeper is not None else frozenset()
-        closed = [run_id for run_id in found.closed_runs if run_id not in offered]
+        at_work = await ports.runs.left() if ports.runs is not None else {}
+        closed = [run_id for run_id in found.closed_runs if run_id not in offered and run_id not in at_work]
         await close_runs(ports.hands, closed)
         if found.message:
             ports.publish("message", {"level": "warning", "text": found.message})

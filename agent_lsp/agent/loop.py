@@ -1,13 +1,18 @@
 """Owns the way of a goal: snapshot, plan, (approve), execute, validate, reflect, and the proposal at its end."""
 
 import logging
-from dataclasses import dataclass, replace
-from typing import Final, Literal, assert_never
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal, assert_never
 
-from agent_lsp.agent.approval import Approval, Approved, Rejected
-from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepOutcome, StepTask
+from agent_lsp.agent import ledger_records as records
+from agent_lsp.agent.approval import Approval, Approved, Rejected, decision_of
+from agent_lsp.agent.attempts import Again, Stop, Work, feedback_text, newly, no_change
+from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
 from agent_lsp.agent.findings import problems_of
+from agent_lsp.agent.ledger import DeedKind
 from agent_lsp.agent.proposals import resting_state
+from agent_lsp.agent.return_to_work import Return
 from agent_lsp.agent.run import Run
 from agent_lsp.agent.tools.submit_plan import plan_of
 from agent_lsp.agent.validation_text import failure_text
@@ -33,61 +38,25 @@ logger = logging.getLogger(__name__)
 MOST_STEPS: Final = 60
 """However often a plan is adapted, it does not grow beyond this."""
 
-
 MOST_FINDINGS_CHARACTERS: Final = 16_000
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one attempt at a step left. `evidence` is None when no file differs from the base."""
-
-    outcome: StepOutcome
-    edits: tuple[FileEdit, ...]
-    evidence: Evidence | None
-
-    @property
-    def good(self) -> bool:
-        """Whether there is nothing to judge: the step was finished and the tests accept the change."""
-        tested = self.evidence is not None and self.evidence.verdict.decision.acceptable
-        return self.outcome.finished and tested
-
-    @property
-    def trouble(self) -> str:
-        """Why it is not good, in one sentence."""
-        if not self.outcome.finished:
-            return self.outcome.reason or "the step was not finished"
-        if self.evidence is None:
-            return f"no change was made: {self.outcome.summary}" if self.outcome.summary else "no change was made"
-        verdict = self.evidence.verdict
-        return f"{verdict.title()}. {' '.join(verdict.reasons)}".strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """How carrying out the plan came to its end; `given_up` when it was not by being carried out."""
-
-    reason: str = ""
-    given_up: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The next attempt: at which step, and what the engine is told."""
-
-    index: int
-    feedback: str = ""
 
 
 class Loop:
     """Carries one run from its goal to its proposal, and on from a person's feedback."""
 
     def __init__(self, run: Run, world: World) -> None:
-        self.workshop, self.approval = Workshop(world), Approval(run)
+        self.workshop, self.approval = Workshop(world, run.ledger), Approval(run)
+        self._ledger = run.ledger
+        self._return = Return(run, self.workshop, world)
+        run.ledger.on_live = self._go_on_for_real
+        run.ledger.on_skipped = self._return.skipped
+        run.ledger.on_edited = self._return.edited
         self.offered: tuple[FileEdit, ...] = ()
         self._run, self._world = run, world
         self._tries_left = max(0, run.desk.meter.budget.tries - 1)
         self._goal_tests = _goal_tests(run)
         self._validated: tuple[tuple[FileEdit, ...], tuple[CaseId, ...], Evidence] | None = None
+        self._failures = ""
         self._summaries: dict[int, str] = {}
         self._harvested: tuple[FileEdit, ...] = ()
 
@@ -100,15 +69,30 @@ class Loop:
         finally:
             await self.workshop.close()
 
-    async def go_on(self, feedback: str, edits: tuple[FileEdit, ...]) -> None:
-        """Works on after the person discarded `edits` with words about them."""
+    async def resume(self) -> None:
+        """Goes the way of a run of an earlier process again, up to where it was, and on from there."""
+        feedback = self._ledger.again(DeedKind.FEEDBACK) if self._ledger.next_kind == DeedKind.FEEDBACK else None
+        if feedback is None:
+            await self.carry_out()
+        else:
+            self._run.plan = plan_of(records.steps_kept(feedback["steps"]))
+            await self.go_on(str(feedback["feedback"]), (), resumed=True)
+
+    def begin_again(self, header: Mapping[str, Any], feedback: str, edits: tuple[FileEdit, ...]) -> None:
+        """What the run did up to its offer is over; it begins again with the person's words about `edits`."""
+        self._ledger.begin(header)
+        kept = {"feedback": feedback, "proposalId": self._run.proposal_id, **records.plan_data(self._plan)}
+        self._ledger.keep(DeedKind.FEEDBACK, kept, edits)
+
+    async def go_on(self, feedback: str, edits: tuple[FileEdit, ...], *, resumed: bool = False) -> None:
+        """Works on after the person discarded `edits` with words about them; a resumed run holds them already."""
         self._tries_left = max(0, self._run.desk.meter.budget.tries - 1)
         self._run.show_problems(())
         try:
             await self._open()
-            lost = await self.workshop.carry_over(edits)
+            lost = () if resumed else await self.workshop.carry_over(edits)
             plan = self._plan
-            await self._work(Again(len(plan.steps) - 1, _feedback_text(feedback, lost)))
+            await self._work(Again(len(plan.steps) - 1, feedback_text(feedback, lost)))
         finally:
             await self.workshop.close()
 
@@ -120,9 +104,24 @@ class Loop:
         return self._run.plan
 
     async def _open(self) -> None:
+        if self._ledger.next_kind == DeedKind.OPENED and self.workshop.opened:
+            self._return.opened(self._ledger.again(DeedKind.OPENED))
+            return
         base = await self.workshop.open()
         self._validated = None
+        kept = self._ledger.again(DeedKind.OPENED)
+        self._return.opened(kept)
+        if kept is None:
+            await self._keep(DeedKind.OPENED, {"tree": base.tree})
         self._run.record(EventKind.SNAPSHOT, {"tree": base.tree, "buffers": dict(base.buffers)})
+
+    async def _go_on_for_real(self) -> None:
+        self._validated = None  # its reports are gone, and the workspace may have moved
+        await self._return.arrive()
+
+    async def _keep(self, kind: DeedKind, data: Mapping[str, Any]) -> None:
+        await self._ledger.caught_up()
+        self._ledger.keep(kind, data)
 
     async def _settle_plan(self) -> bool:
         """Makes plans until one is taken; False if the person rejected it for good."""
@@ -131,23 +130,11 @@ class Loop:
         while True:
             run.move(RunState.PLANNING, "planning")
             await run.desk.pause_point()
-            planned = await run.engines.planning.plan(
-                PlanTask(
-                    run.goal,
-                    self.workshop.candidate,
-                    self.workshop.base.tree,
-                    run.tell,
-                    run.record,
-                    feedback,
-                    previous,
-                    run.desk,
-                )
-            )
+            planned = await self._planned(feedback, previous)
             run.show_plan(planned)
             if run.goal.mode is Mode.AUTO:
                 return True
-            await self.workshop.close()
-            decision = await self.approval.wait()
+            decision = await self._decision()
             if decision == Rejected(""):
                 return False
             await self._open()
@@ -159,6 +146,32 @@ class Loop:
                     previous, feedback = planned, words
                 case _:
                     assert_never(decision)
+
+    async def _planned(self, feedback: str, previous: Plan | None) -> Plan:
+        run = self._run
+        if (kept := self._ledger.past(DeedKind.PLAN)) is not None:
+            return plan_of(records.steps_kept(kept["steps"]))
+        task = PlanTask(
+            run.goal,
+            self.workshop.candidate,
+            self.workshop.base.tree,
+            run.tell,
+            run.record,
+            feedback,
+            previous,
+            run.desk,
+        )
+        planned = await run.engines.planning.plan(task)
+        await self._keep(DeedKind.PLAN, records.plan_data(planned))
+        return planned
+
+    async def _decision(self) -> Approved | Rejected:
+        """The person's, however long it takes; the candidate is not held for it."""
+        if (kept := self._ledger.again(DeedKind.DECISION)) is not None:
+            return decision_of(kept)
+        await self._ledger.caught_up()
+        await self.workshop.close()
+        return await self.approval.wait()
 
     # --- the steps -------------------------------------------------------------------------------------------
 
@@ -212,10 +225,11 @@ class Loop:
             self._summaries[index] = outcome.summary
         self._goal_tests = tuple(dict.fromkeys((*_goal_tests(run), *outcome.goal_tests)))
         edits = await self.workshop.candidate.harvest()
-        run.plan = self._plan.with_files(index, _newly(edits, self._harvested))
+        run.plan = self._plan.with_files(index, newly(edits, self._harvested))
         self._harvested = edits
         await self._take_evidence(edits, outcome.evidence)
-        return Work(outcome, edits, await self._evidence(edits))
+        evidence = await self._evidence(edits)
+        return Work(outcome, edits, evidence, self._failures if evidence is not None else "")
 
     async def _take_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence | None) -> None:
         """Takes an engine's evidence if it is about exactly this tree."""
@@ -227,6 +241,7 @@ class Loop:
 
     def _keep_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence) -> None:
         self._validated = (edits, self._goal_tests, evidence)
+        self._failures = failure_text(evidence, MOST_FINDINGS_CHARACTERS)
         self._run.verdict = evidence.verdict.decision.value
         self._run.record(EventKind.VALIDATION, {"verdict": evidence.verdict.to_json()})
 
@@ -234,6 +249,11 @@ class Loop:
         """The gate's verdict on the whole change so far; asked for only if it is another than the last one."""
         if not edits:
             return None
+        if self._ledger.next_kind == DeedKind.EVIDENCE and (kept := self._ledger.again(DeedKind.EVIDENCE)) is not None:
+            evidence, self._failures = records.evidence_of(kept), str(kept["findings"])
+            self._validated = (edits, self._goal_tests, evidence)
+            self._run.verdict = evidence.verdict.decision.value
+            return evidence
         if self._validated is not None and self._validated[:2] == (edits, self._goal_tests):
             return self._validated[2]
         run = self._run
@@ -250,6 +270,7 @@ class Loop:
             reason = f"The tests could not be started: {error.message} {error.hint}".strip()
             evidence = Evidence(Verdict(Decision.UNDECIDED, reasons=(reason,)))
         self._keep_evidence(edits, evidence)
+        await self._keep(DeedKind.EVIDENCE, {**records.evidence_data(evidence), "findings": self._failures})
         return evidence
 
     async def _after(self, index: int, work: Work) -> Again | Stop:
@@ -298,6 +319,8 @@ class Loop:
         return Again(index + 1, feedback)
 
     async def _reflect(self, index: int, work: Work) -> Reflection:
+        if (kept := self._ledger.past(DeedKind.REFLECTION)) is not None:
+            return records.reflection_of(kept)
         run = self._run
         run.move(RunState.REFLECTING, "judging the step")
         task = ReflectionTask(
@@ -319,6 +342,7 @@ class Loop:
         except StuckError as error:
             decision = ReflectionDecision.CONTINUE if work.good else ReflectionDecision.ABORT
             reflection = Reflection(decision, error.message)
+        await self._keep(DeedKind.REFLECTION, records.reflection_data(reflection))
         data = {"step": index + 1, "decision": reflection.decision.value, "reason": reflection.reason}
         run.record(EventKind.REFLECTION, {**data, "assessment": reflection.assessment})
         run.tell(f"{reflection.decision.value}: {reflection.reason}", None)
@@ -326,9 +350,7 @@ class Loop:
 
     def _findings(self, work: Work) -> str:
         parts = [] if work.outcome.finished else [f"The step was not finished: {work.outcome.reason}"]
-        parts.append(
-            "No file was changed." if work.evidence is None else failure_text(work.evidence, MOST_FINDINGS_CHARACTERS)
-        )
+        parts.append("No file was changed." if work.evidence is None else work.failures)
         return "\n\n".join(parts)
 
     # --- the end ---------------------------------------------------------------------------------------------
@@ -336,12 +358,13 @@ class Loop:
     async def _offer(self, stop: Stop) -> None:
         """Offers what is there, with its verdict, and brings the run to rest."""
         run = self._run
+        await self._ledger.finish()
         edits = await self.workshop.candidate.harvest()
         evidence = await self._evidence(edits)
         await run.desk.pause_point()
         if evidence is None:
             run.verdict = None
-            run.move(RunState.FAILED, _no_change(stop, self._summary()))
+            run.move(RunState.FAILED, no_change(stop, self._summary()))
             return
         await self.workshop.close()
         verdict = evidence.verdict
@@ -369,25 +392,3 @@ def _goal_tests(run: Run) -> tuple[CaseId, ...]:
     """The named tests, and the failing tests whose diagnostics the run was started from."""
     from_problems = (problem.code for problem in run.goal.problems if "::" in problem.code)
     return tuple(dict.fromkeys((*run.goal.tests, *from_problems)))
-
-
-def _newly(edits: tuple[FileEdit, ...], before: tuple[FileEdit, ...]) -> list[str]:
-    """The files that an attempt changed further."""
-    known = {edit.path: edit.after for edit in before}
-    return [edit.path for edit in edits if edit.path not in known or known[edit.path] != edit.after]
-
-
-def _no_change(stop: Stop, summary: str) -> str:
-    if stop.reason and stop.given_up:
-        return stop.reason
-    if stop.reason:
-        return stop.reason if "no change was made" in stop.reason else f"{stop.reason} (no change was made)"
-    return f"no change was made: {summary}"
-
-
-def _feedback_text(feedback: str, lost: tuple[str, ...]) -> str:
-    text = (
-        f"The person looked at the change and did not take it. They say: {feedback}\n\n"
-        "The files now hold the person's present text with your change laid over it."
-    )
-    return text + (f" It did not fit any more in: {', '.join(lost)}; do it again there." if lost else "")

@@ -23,6 +23,10 @@ class Meter:
         """Adds one model turn."""
         self.usage = self.usage + replace(usage, turns=1)
 
+    def carry(self, worked_s: float) -> None:
+        """A run that is resumed had worked so long when it was interrupted."""
+        self._waited_s += self.worked_s - worked_s
+
     def hold(self) -> None:
         """The run waits for a person from now on; holds may nest."""
         if self._waiting == 0:

@@ -18,7 +18,7 @@ def kept(proposal: Proposal) -> KeptProposal:
     """What is stored. Whether it is stale is not: the bytes tell, whenever it comes back."""
     verdict = proposal.evidence.verdict
     data = {
-        "goal": _goal_data(proposal.goal),
+        "goal": goal_data(proposal.goal),
         "summary": proposal.summary,
         "base": {"tree": proposal.base.tree, "buffers": dict(proposal.base.buffers)},
         "verdict": verdict.to_json(),
@@ -46,11 +46,11 @@ def brought_back(record: KeptProposal) -> Proposal:
     return Proposal(
         ProposalId(record.id),
         record.run_id,
-        _goal(data["goal"]),
+        goal_kept(data["goal"]),
         str(data["summary"]),
         Snapshot(str(data["base"]["tree"]), dict(data["base"]["buffers"])),
         record.edits,
-        Evidence(_verdict(data["verdict"]), None, after, dict(data["witness"])),
+        Evidence(verdict_of(data["verdict"]), None, after, dict(data["witness"])),
         discarded=frozenset(HunkId(name) for name in data["discarded"]),
         applied=frozenset(HunkId(name) for name in data["applied"]),
         names={HunkId(name): HunkId(shown) for name, shown in data["names"].items()},
@@ -74,7 +74,8 @@ def _executed_data(proposal: Proposal) -> dict[str, dict[str, list[str]]]:
     return found if size <= MOST_EXECUTED else {}
 
 
-def _goal_data(goal: Goal) -> dict[str, Any]:
+def goal_data(goal: Goal) -> dict[str, Any]:
+    """What a person asked for."""
     return {
         "text": goal.text,
         "path": goal.path,
@@ -83,10 +84,12 @@ def _goal_data(goal: Goal) -> dict[str, Any]:
         "tests": list(goal.tests),
         "scope": list(goal.scope),
         "mode": goal.mode.value,
+        "tier": goal.tier,
     }
 
 
-def _goal(data: Mapping[str, Any]) -> Goal:
+def goal_kept(data: Mapping[str, Any]) -> Goal:
+    """The goal that `goal_data` wrote."""
     lines = data["lines"]
     return Goal(
         str(data["text"]),
@@ -96,10 +99,12 @@ def _goal(data: Mapping[str, Any]) -> Goal:
         tuple(CaseId(test) for test in data["tests"]),
         tuple(data["scope"]),
         Mode(data["mode"]),
+        data.get("tier"),
     )
 
 
-def _verdict(data: Mapping[str, Any]) -> Verdict:
+def verdict_of(data: Mapping[str, Any]) -> Verdict:
+    """The verdict that `Verdict.to_json` wrote."""
     return Verdict(
         Decision(data["decision"]),
         tuple(data["reasons"]),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agent_lsp.agent.desk import PauseSwitch, RunDesk
 from agent_lsp.agent.engines import Engines
+from agent_lsp.agent.ledger import Ledger
 from agent_lsp.agent.meter import Meter
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.plan import Plan, StepState, plan_markdown
@@ -19,11 +20,12 @@ EXECUTING_PART: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Where a run's changes are told."""
+    """Where a run's changes are told, and where what it has done is kept."""
 
     journal: Journal
     publish: Publish
     clock: Clock
+    ledger: Ledger | None = None
 
 
 class Run:
@@ -31,8 +33,10 @@ class Run:
 
     def __init__(self, run_id: str, goal: Goal, engines: Engines, budget: Budget, telling: Telling) -> None:
         self.id, self.goal, self.engines = run_id, goal, engines
-        self.switch = PauseSwitch(self.changed)
-        self.desk = RunDesk(Meter(budget, telling.clock.monotonic), self.switch, self._on_question)
+        self.switch = PauseSwitch(self._switched)
+        self.ledger = telling.ledger or Ledger(run_id)
+        self.desk = RunDesk(Meter(budget, telling.clock.monotonic), self.switch, self._on_question, self.ledger)
+        self.ledger.worked_s = lambda: self.desk.meter.worked_s
         self.plan: Plan | None = None
         self.step = 0
         self.proposal_id: str | None = None
@@ -73,11 +77,15 @@ class Run:
         )
 
     def move(self, state: RunState, message: str = "") -> None:
-        """Into another state: journalled, then told. An ended run rests; `busy` ends with it."""
+        """Into another state: journalled, then told. An ended run rests; `busy` ends with it.
+
+        A resumed run that is still on its way to where it was says nothing of what it passes again.
+        """
         news, self._journalled = state is not self._journalled or state in ENDED, state
         self._state, self._message = state, message
         if state in ENDED or state is RunState.PROPOSED:
             self.busy = False
+            self.ledger.close()
         if news:
             self.record(EventKind.RUN_STATE, {"state": state.value, "message": message})
         if state in ENDED:
@@ -97,21 +105,31 @@ class Run:
         self.busy, self._percentage = True, 0.0
         self.record(EventKind.RUN_STARTED, data)
 
+    def stands(self, state: RunState, message: str) -> None:
+        """How a resumed run stood; told at once, long before it is there again."""
+        self._state, self._message = state, message
+        self._told = self.view().to_json()
+        self._telling.publish("run", self._told)
+
     def changed(self) -> None:
         """Tells the row, if it is another than the one told last."""
         row = self.view().to_json()
-        if row != self._told:
+        if row != self._told and self.ledger.live:
             self._told = row
             self._telling.publish("run", row)
 
     def tell(self, message: str, percentage: float | None) -> None:
         """Progress inside what the run does now; the percentage of the whole never falls."""
         self._percentage = max(self._percentage, self._overall(percentage or 0.0))
+        if not self.ledger.live:
+            return
         data = {"runId": self.id, "state": self.state.value, "step": self.step, "message": message}
         self._telling.publish("progress", {**data, "percentage": round(self._percentage)})
 
     def record(self, kind: EventKind, data: Mapping[str, Any]) -> None:
         """One fact for the journal; a model's turn also changes the row."""
+        if not self.ledger.live:
+            return
         self._telling.journal.append(Event(self.id, kind, data, self._telling.clock.now()))
         if kind is EventKind.MODEL_TURN:
             self._answered = str(data.get("answeredBy") or "")
@@ -120,6 +138,8 @@ class Run:
     def show_plan(self, plan: Plan) -> None:
         """The plan is this from now on."""
         self.plan = plan
+        if not self.ledger.live:
+            return
         steps = [step.to_json() for step in plan.steps]
         self.record(EventKind.PLAN, {"assessment": plan.assessment.value, "steps": steps})
         markdown = plan_markdown(self.goal.text, plan)
@@ -137,6 +157,10 @@ class Run:
         if problems or self.has_problems:
             self.has_problems = bool(problems)
             self._telling.publish("problems", {"runId": self.id, "problems": list(problems)})
+
+    def _switched(self) -> None:
+        self.ledger.note(paused=self.switch.paused)
+        self.changed()
 
     def _on_question(self, question: str, options: Sequence[str]) -> None:
         if question:

@@ -8,15 +8,26 @@ from typing import Any, Final, Literal
 
 from agent_lsp.agent.approval import Approved, Rejected
 from agent_lsp.agent.engines import EngineChoice, Engines, Nobody
+from agent_lsp.agent.ledger import Ledger, resumable
 from agent_lsp.agent.loop import Loop
+from agent_lsp.agent.proposal_records import goal_kept
 from agent_lsp.agent.proposals import Proposal
 from agent_lsp.agent.run import Run, Telling
+from agent_lsp.agent.run_records import header, recall, started
 from agent_lsp.agent.tools.submit_plan import plan_kept, plan_of
 from agent_lsp.agent.world import World
 from agent_lsp.domain.changes import FileEdit, hunks_of, select
-from agent_lsp.domain.errors import AgentLspError, BadArgumentError, OperatorError, RefusedError, UnknownIdError
+from agent_lsp.domain.errors import (
+    AgentLspError,
+    BadArgumentError,
+    NoModelError,
+    OperatorError,
+    RefusedError,
+    UnknownIdError,
+)
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import HunkId
+from agent_lsp.domain.keeping import KeptRun
 from agent_lsp.domain.plan import Step
 from agent_lsp.domain.scope import scope
 from agent_lsp.domain.task import ENDED, Budget, Goal, RunState, RunView
@@ -45,6 +56,7 @@ class _Entry:
     loop: Loop
     task: "asyncio.Task[None] | None" = None
     cancel_asked: bool = False
+    leaving: bool = False
 
 
 class Session:
@@ -65,11 +77,13 @@ class Session:
         policy = self._policy()
         engines = policy.choice.choose(goal)
         world = self._world
-        run = Run(run_id, goal, engines, policy.budget, Telling(world.journal, world.publish, world.clock))
+        ledger = Ledger(run_id, world.runs)
+        run = Run(run_id, goal, engines, policy.budget, Telling(world.journal, world.publish, world.clock, ledger))
         entry = _Entry(run, Loop(run, world))
         self._forget_old()
         self._entries[run_id] = entry
-        run.begin(_started(goal, engines.name))
+        ledger.begin(header(run))
+        run.begin(started(goal, engines.name))
         run.changed()
         self._drive(entry, entry.loop.carry_out)
         return run_id
@@ -199,13 +213,19 @@ class Session:
     async def stop(self) -> None:
         """Ends all runs and closes their candidates.
 
-        A proposal that nobody decided on counts as discarded, unless it is kept for the next process.
+        A proposal that nobody decided on counts as discarded and a run at work as cancelled, unless they are kept for
+        the next process.
         """
         entries = list(self._entries.values())
+        for entry in entries:
+            entry.leaving = self._keeps_offers and entry.run.busy and entry.run.ledger.keeps
         await asyncio.gather(*(self._end_task(entry, STOP_WITHIN_S) for entry in entries))
         for run in (entry.run for entry in entries):
             if run.state is RunState.PROPOSED and run.proposal_id is not None and self._keeps_offers:
                 run.record(EventKind.NOTE, {"text": f"{run.proposal_id} waits for the next start"})
+            elif run.busy and run.ledger.keeps and self._keeps_offers:
+                run.ledger.rest()
+                run.record(EventKind.NOTE, {"text": "interrupted: its process was told to end; the next start goes on"})
             elif run.state not in ENDED:
                 run.move(RunState.DISCARDED, "the editor was closed before it was decided")
         self._stopped = True
@@ -229,6 +249,8 @@ class Session:
             try:
                 await work()
             except asyncio.CancelledError:
+                if entry.leaving:
+                    raise
                 self._end(run, RunState.CANCELLED if entry.cancel_asked else RunState.FAILED, "cancelled")
                 raise
             except AgentLspError as error:
@@ -252,10 +274,13 @@ class Session:
         review = self._world.review
         left = await review.proposal({"proposalId": proposal_id})
         ids = {HunkId(hunk["id"]) for file in left["files"] for hunk in file["hunks"]}
+        edits = _selected(entry.loop.offered, ids)
+        entry.loop.begin_again({**header(entry.run), "proposalId": proposal_id}, feedback, edits)
         if left.get("state") in (RunState.PROPOSED.value, RunState.FAILED.value):
             await review.discard({"proposalId": proposal_id})
+        entry.run.ledger.note(proposalId=None)
         entry.run.proposal_id = entry.run.verdict = None
-        await entry.loop.go_on(feedback, _selected(entry.loop.offered, ids))
+        await entry.loop.go_on(feedback, edits)
 
     async def _cancel(self, entry: _Entry) -> None:
         run = entry.run
@@ -284,7 +309,8 @@ class Session:
         await asyncio.wait({entry.task}, timeout=within_s)
         if not entry.task.done():
             logger.warning("run %s takes long to put its things away", entry.run.id)
-        self._end(entry.run, RunState.CANCELLED, "cancelled")
+        if not entry.leaving:
+            self._end(entry.run, RunState.CANCELLED, "cancelled")
 
     def _entry(self, run_id: str) -> _Entry:
         entry = self._entries.get(run_id)
@@ -311,11 +337,37 @@ def wish_tier(session: Session, run_id: str, tier: Tier | None) -> None:
     run.record(EventKind.NOTE, {"text": f"tier: {tier.value if tier else 'by the rules'}, as asked"})
 
 
+async def settled(session: Session, run_id: str) -> None:
+    """Returns once what a person decided is on disk, or the disk refuses it."""
+    await session._entry(run_id).run.ledger.settled()
+
+
+async def resume(session: Session, kept: KeptRun) -> Run:
+    """A run of an earlier process, on its way to where it was. Raises NoModelError where nobody can take it."""
+    goal, world = goal_kept(kept.data["goal"]), session._world
+    policy = session._policy()
+    engines = policy.choice.choose(goal)
+    if kept.data["listens"] and not engines.listens:
+        raise NoModelError(f"it was begun with {kept.data['engine']}", hint="Configure a model.")
+    deeds = resumable(kept.deeds, listens=bool(kept.data["listens"]))
+    ledger = Ledger(kept.id, world.runs, deeds)
+    run = Run(kept.id, goal, engines, policy.budget, Telling(world.journal, world.publish, world.clock, ledger))
+    recall(run, kept, await world.journal.read(run.id))
+    if not deeds:
+        ledger.begin(header(run))
+    entry = _Entry(run, Loop(run, world))
+    session._forget_old()
+    session._entries[run.id] = entry
+    session._drive(entry, entry.loop.resume)
+    return run
+
+
 async def bring_back(session: Session, proposal: Proposal) -> None:
     """A run of an earlier process whose change is on offer again: it rests, and can go on from feedback."""
     world = session._world
     budget, engines = _engines_for(session._policy, proposal.goal)
-    run = Run(proposal.run_id, proposal.goal, engines, budget, Telling(world.journal, world.publish, world.clock))
+    told = Telling(world.journal, world.publish, world.clock, Ledger(proposal.run_id, world.runs))
+    run = Run(proposal.run_id, proposal.goal, engines, budget, told)
     entry = _Entry(run, Loop(run, world))
     entry.loop.offered = proposal.edits
     run.plan = plan_kept(await world.journal.read(run.id), proposal.goal)
@@ -343,14 +395,3 @@ def _selected(edits: tuple[FileEdit, ...], ids: set[HunkId]) -> tuple[FileEdit, 
         return edits
     chosen = (select(edit, ids) for edit in edits)
     return tuple(edit for edit in chosen if edit is not None)
-
-
-def _started(goal: Goal, engine: str) -> dict[str, Any]:
-    return {
-        "goal": goal.text,
-        "path": goal.path,
-        "mode": goal.mode.value,
-        "tests": list(goal.tests),
-        "scope": list(goal.scope),
-        "engine": engine,
-    }

@@ -15,7 +15,7 @@ from agent_lsp.agent.validator import Judge
 from agent_lsp.domain.errors import BadArgumentError, UnknownIdError
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.ids import HunkId
-from agent_lsp.domain.keeping import Checkpoints, KeptProposal, ProposalKeeper
+from agent_lsp.domain.keeping import Checkpoints, KeptProposal, ProposalKeeper, RunKeeper
 from agent_lsp.domain.ports import Clock, Editor, Files, Journal, Publish, Trees, Turn
 from agent_lsp.domain.task import RunState
 from agent_lsp.domain.verdict import Verdict
@@ -32,8 +32,8 @@ class ReviewPorts:
 
     `open_runs` gives the runs that never ended and whose process is gone; without it the journal is read for them.
     `whole` runs the whole suite of a change after a selection of its tests made the verdict. `keeper` keeps what is on
-    offer for the next start. `turn` lets one process at a time write in the workspace. `mutants` tries what the tests
-    of a proven change notice.
+    offer for the next start, `runs` what is at work. `turn` lets one process at a time write in the workspace.
+    `mutants` tries what the tests of a proven change notice.
     """
 
     trees: Trees
@@ -50,6 +50,7 @@ class ReviewPorts:
     keeper: ProposalKeeper | None = None
     turn: Turn | None = None
     mutants: Mutants | None = None
+    runs: RunKeeper | None = None
 
     @property
     def hands(self) -> Hands:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from agent_lsp.agent.engines import Record
 from agent_lsp.agent.findings import shortened
+from agent_lsp.agent.ledger import DeedKind, Ledger
 from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
 from agent_lsp.domain.conversation import ToolCall, ToolResult, ToolSpec
 from agent_lsp.domain.errors import AgentLspError, ToolError
@@ -48,7 +49,29 @@ class Toolbox:
         return tuple(tool.spec() for tool in self._tools.values())
 
     async def serve(self, call: ToolCall) -> Served:
-        """Answers one call. Raises OperatorError where no answer to the model could mend it; see `_run`."""
+        """Answers one call, once. Raises OperatorError where no answer to the model could mend it; see `_run`."""
+        ledger = self._bench.desk.ledger if self._bench.desk is not None else Ledger("")
+        kept = ledger.again(DeedKind.TOOL, call.id)
+        if kept is not None:
+            return await self._served_before(call, kept)
+        await ledger.caught_up()
+        served = await self._serve(call)
+        tool = self._tools.get(call.name)
+        writes = tool is not None and tool.effect in (Effect.EDIT, Effect.COMMAND, Effect.SUITE)
+        edits = await self._bench.candidate.harvest() if writes and ledger.keeps else None
+        ledger.keep(DeedKind.TOOL, {"key": call.id, "tool": call.name, **served_data(served)}, edits)
+        return served
+
+    async def _served_before(self, call: ToolCall, kept: Mapping[str, Any]) -> Served:
+        """What the call answered before the run was interrupted. A tool that ends a phase does nothing else."""
+        ends = None
+        if kept.get("ends"):
+            tool = self._tools[call.name]
+            ends = (await tool.run(_validated(tool, call.input), self._bench)).ends
+        result = ToolResult(call.id, str(kept["text"]), failed=bool(kept["failed"]))
+        return Served(result, bool(kept["trouble"]), bool(kept["changed"]), ends)
+
+    async def _serve(self, call: ToolCall) -> Served:
         self._record(EventKind.TOOL_CALLED, {"call": call.id, "tool": call.name, "input": _clipped(call.input)})
         tool = self._tools.get(call.name)
         try:
@@ -91,6 +114,12 @@ class Toolbox:
         )
         if decision.ruling is not Ruling.ALLOW:
             raise ToolError(f"{tool.name} is not allowed: {decision.rule}. Go on without it.")
+
+
+def served_data(served: Served) -> dict[str, Any]:
+    """An answered call as it is kept."""
+    told = {"text": served.result.text, "failed": served.result.failed, "trouble": served.trouble}
+    return {**told, "changed": served.changed, "ends": served.ends is not None}
 
 
 def _validated(tool: Tool[Any], given: Mapping[str, Any]) -> ToolInput:

@@ -3,10 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
+from agent_lsp.agent.ledger import Ledger
 from agent_lsp.agent.merging import merge_entries
+from agent_lsp.agent.resumed_candidate import ResumedCandidate
 from agent_lsp.agent.validator import Reviewer, Validator
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.errors import CandidateError, ToolError
+from agent_lsp.domain.keeping import RunKeeper
 from agent_lsp.domain.ports import Candidate, CandidatePool, Clock, Editor, Journal, Publish, Snapshot, Trees
 
 
@@ -22,13 +25,14 @@ class World:
     journal: Journal
     clock: Clock
     publish: Publish
+    runs: RunKeeper | None = None
 
 
 class Workshop:
     """The snapshot a run started from and the one candidate it works in."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, ledger: Ledger | None = None) -> None:
+        self._world, self._ledger = world, ledger or Ledger("")
         self._base: Snapshot | None = None
         self._candidate: Candidate | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -38,6 +42,11 @@ class Workshop:
         """What the person saw when the candidate was opened."""
         assert self._base is not None, "open comes first"
         return self._base
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a candidate."""
+        return self._candidate is not None
 
     @property
     def candidate(self) -> Candidate:
@@ -50,7 +59,8 @@ class Workshop:
         """Takes a fresh snapshot and opens its candidate; the one before is closed."""
         await self.close()
         self._base = await self._world.trees.snapshot(await self._world.editor.buffers())
-        self._candidate = await self._world.pool.open(self._base.tree)
+        candidate = await self._world.pool.open(self._base.tree)
+        self._candidate = candidate if self._ledger.live else ResumedCandidate(candidate, self._ledger)
         return self._base
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from agent_lsp.agent.calls import handlers
 from agent_lsp.agent.proposals import Proposal
+from agent_lsp.agent.resuming import Resuming
 from agent_lsp.agent.review import Review
 from agent_lsp.agent.session import RunPolicy, Session, bring_back
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
@@ -42,6 +43,7 @@ from agent_lsp.storage.journal import StoredJournal
 from agent_lsp.storage.log_hooks import watch_loop
 from agent_lsp.storage.proposals import StoredProposals
 from agent_lsp.storage.redaction import Redactor
+from agent_lsp.storage.runs import StoredRuns
 from agent_lsp.workspace.files import DiskFiles
 from agent_lsp.workspace.layout import STATE_FOLDER, state_dir
 from agent_lsp.workspace.pool import Pool
@@ -64,6 +66,7 @@ class Runtime:
     models: ModelDesk
     log: ConsoleLog
     gate: StagedGate
+    resuming: Resuming
     handlers: dict[str, Handler] = field(default_factory=dict)
     last_call_s: float = field(default_factory=time.monotonic)
 
@@ -78,6 +81,16 @@ class Runtime:
         if any(view.state not in ENDED for view in self.session.views()):
             self.last_call_s = time.monotonic()
         return time.monotonic() - self.last_call_s
+
+    async def recover(self) -> None:
+        """Mends what a crash left, offers again what was on offer, and resumes what was at work."""
+        await self.resuming.settle_offers()
+        await self.review.recover()
+        await self.review.history.bring_back()
+
+    async def resume(self) -> None:
+        """Goes on with the runs that earlier processes left, as the settings say."""
+        await self.resuming.take_up(self.session, self.configuration.settings.runs.resume)
 
     async def warm_up(self) -> None:
         """Does now what the first run would wait for: the trial of the sandbox, the libraries of the log."""
@@ -123,8 +136,7 @@ async def open_runtime(
     watch_loop(asyncio.get_running_loop())
     lab = laboratory(root, configuration)
     trees, pool, gate = lab.trees, lab.pool, lab.gate
-    daybook = StoredDaybook(trust_file(os.environ).with_name("usage.json"), lambda: time.strftime("%Y-%m-%d"))
-    models = ModelDesk(Models(root, CLOCK, lent, daybook), configuration, publish, daybook)
+    models = _model_desk(configuration, root, publish, lent)
     engines = EngineMaker(gate, configuration.finder, CLOCK, models.models, configuration)
     database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     redactor = Redactor(os.environ)
@@ -146,6 +158,8 @@ async def open_runtime(
     async def on_back(proposal: Proposal) -> None:
         await bring_back(session, proposal)
 
+    proposals = StoredProposals(database, redact=redactor.mask)
+    runs = StoredRuns(database, redact=redactor.mask)
     keeps_offers = process == "runtime"  # in a terminal nobody comes back to them
     review = Review(
         ReviewPorts(
@@ -161,31 +175,40 @@ async def open_runtime(
             open_runs=journal.stored.abandoned_runs,
             whole=gate,
             mutants=lab.mutants,
-            keeper=StoredProposals(database, redact=redactor.mask),
+            keeper=proposals,
+            runs=runs,
             turn=WorkspaceTurn(root),
         ),
         ReviewOptions(allow_unproven=settings.proposal.allow_unproven, settle_s=None, keeps_offers=keeps_offers),
         ReviewHooks(on_state=on_state, on_feedback=on_feedback, on_back=on_back),
     )
-    world = World(trees, pool, editor, gate, review, journal, CLOCK, tell)
+    world = World(trees, pool, editor, gate, review, journal, CLOCK, tell, runs)
 
-    def hide_keys() -> None:
-        for key in configuration.endpoints.secrets:
-            redactor.hide(key)
-            log.hide(key)
-
-    hide_keys()
+    _hide_keys(configuration, redactor, log)
 
     def policy() -> RunPolicy:
         configuration.check()
-        hide_keys()
+        _hide_keys(configuration, redactor, log)
         choice = engines.choice(configuration.settings)
         return RunPolicy(choice, configuration.settings.budget.to_domain())
 
     session = Session(world, policy, keeps_offers=keeps_offers)
-    runtime = Runtime(configuration, session, review, pool, database, models, log, gate)
+    resuming = Resuming(world, runs, proposals)
+    runtime = Runtime(configuration, session, review, pool, database, models, log, gate, resuming)
     runtime.handlers = {**handlers(session, review, configuration), "models": partial(models.call, session)}
     return runtime
+
+
+def _model_desk(configuration: Configuration, root: Path, publish: Publish, lent: EditorModels | None) -> ModelDesk:
+    daybook = StoredDaybook(trust_file(os.environ).with_name("usage.json"), lambda: time.strftime("%Y-%m-%d"))
+    return ModelDesk(Models(root, CLOCK, lent, daybook), configuration, publish, daybook)
+
+
+def _hide_keys(configuration: Configuration, redactor: Redactor, log: ConsoleLog) -> None:
+    """Settings may have come with new ones since."""
+    for key in configuration.endpoints.secrets:
+        redactor.hide(key)
+        log.hide(key)
 
 
 def _checkpoints(database: Database, settings: ProposalSettings) -> StoredCheckpoints:

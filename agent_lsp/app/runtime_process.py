@@ -79,7 +79,7 @@ async def _serve(root: Path, incoming: int, outgoing: int) -> None:
     peer.emit("ready", {"pid": os.getpid(), "revalidateAfterS": after_s})
     for event, data in early:
         peer.emit(event, data)
-    recovering = asyncio.create_task(_recover(runtime, recovered))
+    recovering = asyncio.create_task(_recover(runtime, lent, recovered))
     waits = [serving, asyncio.create_task(ended.wait()), asyncio.create_task(_idle(runtime))]
     watching = asyncio.create_task(runtime.watch_models())
     try:
@@ -123,12 +123,14 @@ def _handlers(runtime: Runtime, lent: LinkModels, ended: asyncio.Event, recovere
     return {**{name: named(name) for name in runtime.handlers}, "stop": stop}
 
 
-async def _recover(runtime: Runtime, recovered: asyncio.Event) -> None:
-    """Undoes what a crash left, closes what was open, and tries the sandboxes before the first run needs one."""
+async def _recover(runtime: Runtime, lent: LinkModels, recovered: asyncio.Event) -> None:
+    """Undoes what a crash left, goes on with what was at work, and tries the sandboxes before a run needs one."""
     try:
         try:
-            await runtime.review.recover()
-            await runtime.review.history.bring_back()
+            await runtime.recover()
+            if runtime.configuration.may_borrow:
+                await lent.refresh()
+            await runtime.resume()
         finally:
             recovered.set()
         await runtime.warm_up()

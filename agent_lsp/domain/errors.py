@@ -159,6 +159,12 @@ class StuckError(AgentLspError):
     code = "stuck"
 
 
+class ResumeError(UserError):
+    """A run that was interrupted cannot go on; the message says why."""
+
+    code = "resume"
+
+
 class BudgetSpentError(AgentLspError):
     """A limit that the person set was reached."""
 

@@ -1,4 +1,4 @@
-"""Owns what outlives a runtime: checkpoints of what was written, proposals that are on offer, and their ports."""
+"""Owns what outlives a runtime: checkpoints of what was written, proposals on offer, runs at work, and their ports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,4 +105,63 @@ class ProposalKeeper(Protocol):
 
     async def adopt(self) -> Sequence[KeptProposal]:
         """Those whose process is gone, oldest first; they belong to this process from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDeed:
+    """One whole thing that a run has done or was told, which is not to be done, paid or asked for again.
+
+    `data` is JSON-ready. `edits` is what its candidate held from then on, where that changed.
+    """
+
+    kind: str
+    data: Mapping[str, Any]
+    edits: tuple[FileEdit, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run at work, as the next start finds it. `starts` counts the starts that found it with exactly these deeds."""
+
+    id: str
+    data: Mapping[str, Any]
+    deeds: tuple[KeptDeed, ...]
+    starts: int = 0
+    time_s: float = 0.0
+
+
+class RunKeeper(Protocol):
+    """Keeps what runs at work have done. Adapter: storage/runs.py. Nothing but `flush` and what reads waits."""
+
+    def begin(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """A run starts, or starts anew: what was kept of it is dropped."""
+        ...
+
+    def add(self, run_id: str, position: int, deed: KeptDeed) -> None:
+        """Its next deed; what stands at this position and after it is replaced."""
+        ...
+
+    def note(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """These keys of what was told at its beginning are otherwise now."""
+        ...
+
+    def rest(self, run_id: str) -> None:
+        """It waits for a person, or was left in order: the starts that find it so are no failures."""
+        ...
+
+    def drop(self, run_id: str) -> None:
+        """It came to its end."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns once all of this is on disk. Raises OperatorError where it cannot be."""
+        ...
+
+    async def left(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was told at their beginning of the runs whose process is gone, oldest first."""
+        ...
+
+    async def adopt(self, run_id: str | None = None) -> Sequence[KeptRun]:
+        """Those, or this one of them; they belong to this process from now on."""
         ...

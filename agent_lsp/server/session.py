@@ -125,42 +125,51 @@ class Session:
             logger.exception("the event %s could not be shown", event)
 
     def _died(self, desk: Desk, status: int) -> None:
-        """Runs that were at work are over: says so once. What was on offer comes back with the next runtime, at once;
-        without any the next start is left to the next need.
+        """What was at work goes on and what was on offer comes back with the next runtime, which is started at once.
+
+        Not one that dies over and over: what was at work counts as failed then, until the next start takes it up.
         """
-        waiting = [row["runId"] for row in desk.board.waiting()] if desk.may_restart() else []
-        rows = [row for row in desk.board.unfinished() if row["runId"] not in waiting]
+        restarts = desk.may_restart()
+        offered = len(desk.board.waiting())
+        rows = desk.board.unfinished()
         desk.board.close_all()
-        if not rows and not waiting and status == 0:
+        if not rows and status == 0:
             self.listeners.announce(desk, "gone", {})
             self.listeners.changed(desk)
             return
         how = f"by signal {-status}" if status < 0 else f"with exit status {status}"
         reason = f"The runtime of {desk.root.name} ended {how}"
-        logger.error("%s; %d open runs are marked failed", reason, len(rows))
-        for row in rows:
-            desk.board.end_run(row["runId"], RunState.FAILED, reason + ".")
-            self.listeners.announce(desk, "run", desk.board.runs[row["runId"]])
+        logger.error("%s; %d open runs", reason, len(rows))
+        if not restarts:
+            self._fail(desk, [row["runId"] for row in rows], reason)
         self.listeners.announce(desk, "gone", {})
         self.listeners.changed(desk)
-        ended = f" {len(rows)} run(s) ended with it." if rows else ""
-        again = f"It is started again, for {len(waiting)} change(s) on offer." if waiting else _NEXT_START
-        self.show(types.MessageType.Error, f"agent-lsp: {reason}.{ended} {again}")
-        if waiting:
-            self.client.in_background(self._bring_back(desk, waiting, reason))
+        if rows and restarts:
+            what = [f"{len(rows) - offered} run(s) at work"] if len(rows) > offered else []
+            what += [f"{offered} change(s) on offer"] if offered else []
+            again = f"It is started again, for {' and '.join(what)}."
+            self.client.in_background(self._bring_back(desk, [row["runId"] for row in rows], reason))
+        else:
+            again = f"{len(rows)} run(s) stand still. {_NEXT_START}" if rows else _NEXT_START
+        self.show(types.MessageType.Error, f"agent-lsp: {reason}. {again}")
 
     async def _bring_back(self, desk: Desk, waiting: Sequence[str], reason: str) -> None:
-        """Starts the runtime that offers again what was on offer; runs that it knows nothing of have ended."""
+        """Starts the runtime that goes on with what there was; runs that it knows nothing of have ended."""
         try:
             await desk.runtime.call("checkpoints", {}, timeout_s=START_S)  # answered when everything has come back
+            answer = await desk.runtime.call("status", {}, timeout_s=START_S)
         except (AgentLspError, TimeoutError) as error:
             logger.error("the runtime of %s did not start again: %s", desk.root, error or "no answer in time")
-        back = {card.run_id for card in desk.board.open_cards()}
-        for run_id in waiting:
-            if run_id not in back and run_id in {row["runId"] for row in desk.board.unfinished()}:
-                desk.board.end_run(run_id, RunState.FAILED, reason + ".")
-                self.listeners.announce(desk, "run", desk.board.runs[run_id])
+            answer = {"runs": ()}
+        back = {row["runId"] for row in answer["runs"]}
+        open_runs = {row["runId"] for row in desk.board.unfinished()}
+        self._fail(desk, [run_id for run_id in waiting if run_id in open_runs - back], reason)
         self.listeners.changed(desk)
+
+    def _fail(self, desk: Desk, run_ids: Sequence[str], reason: str) -> None:
+        for run_id in run_ids:
+            desk.board.end_run(run_id, RunState.FAILED, reason + ".")
+            self.listeners.announce(desk, "run", desk.board.runs[run_id])
 
 
 def folders_of(params: Mapping[str, Any]) -> list[Path]:

@@ -289,6 +289,15 @@ class RuntimeSettings(Section):
     )
 
 
+class RunSettings(Section):
+    """`[runs]`: what becomes of runs that were at work when the server or the machine went down."""
+
+    resume: Literal["auto", "ask", "never"] = Field(
+        default="auto",
+        description="The next start goes on with them (auto), shows them paused (ask), or ends them (never).",
+    )
+
+
 class Settings(Section):
     """Everything that can be set, whole and checked."""
 
@@ -303,3 +312,4 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     cache: CacheSettings = CacheSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+    runs: RunSettings = RunSettings()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """SQLite's `user_version`; raised with every change of the tables."""
 
 SCHEMA: Final = """
@@ -59,9 +59,34 @@ CREATE TABLE IF NOT EXISTS proposal_files (
     after_mode TEXT,
     PRIMARY KEY (proposal_id, position)
 );
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    time_s REAL NOT NULL,
+    place INTEGER NOT NULL,
+    starts INTEGER NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS run_deeds (
+    run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    edits TEXT,
+    PRIMARY KEY (run_id, position)
+);
+CREATE TABLE IF NOT EXISTS run_bytes (
+    run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    sha256 TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (run_id, sha256)
+);
 """
 
-UPGRADES: Final[Mapping[int, str]] = {1: "ALTER TABLE checkpoints ADD COLUMN undoes TEXT NOT NULL DEFAULT ''"}
+UPGRADES: Final[Mapping[int, str]] = {
+    1: "ALTER TABLE checkpoints ADD COLUMN undoes TEXT NOT NULL DEFAULT ''",
+    2: "",
+}
 """What makes tables of one version those of the next; tables that are new come from SCHEMA."""
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -76,5 +101,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "proposal_files": (
         *("proposal_id", "position", "path", "old_path", "before", "before_mode", "after", "after_mode"),
     ),
+    "runs": ("id", "owner", "time_s", "place", "starts", "data"),
+    "run_deeds": ("run_id", "position", "kind", "data", "edits"),
+    "run_bytes": ("run_id", "sha256", "content"),
 }
 """What is carried over to another file, parents before children."""

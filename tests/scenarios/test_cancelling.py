@@ -366,8 +366,8 @@ async def test_a_closed_pipe_ends_the_server_the_runtime_and_a_sleeping_command(
     scene.client.process.stdin.close()
     await all_gone(scene, began_s)
     assert candidates(scene) == []
-    [ended] = [fact.data for fact in journal(scene.root, run_id) if fact.kind == "run.ended"]
-    assert ended["state"] in ("cancelled", "failed")
+    facts = journal(scene.root, run_id)
+    assert [fact for fact in facts if fact.kind == "run.ended"] == [], "it goes on with the next start"
 
 
 async def test_the_death_of_the_named_editor_process_ends_everything_during_a_validation(tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""Owns what a run has done already: kept as it happens, and told again where the run is resumed.
+
+A resumed run goes its way from the start once more, with the same loop and the same engines. What it has paid for,
+done or been told (its *deeds*) is taken from here in the order it happened; where they end, the run goes on for real.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from agent_lsp.domain.changes import FileEdit
+from agent_lsp.domain.errors import OperatorError, ResumeError
+from agent_lsp.domain.keeping import KeptDeed, RunKeeper
+
+logger = logging.getLogger(__name__)
+
+VERSION: Final = 1
+"""Raised when deeds of an earlier version cannot be followed any more; runs kept by it are closed with the reason."""
+
+MOST_BYTES: Final = 128 * 1024 * 1024
+"""A run that says and changes more than this is not kept: it ends with its process, as it would without a ledger."""
+
+
+class DeedKind(StrEnum):
+    """What is kept. Everything else of a run follows from it."""
+
+    OPENED = "opened"
+    FEEDBACK = "feedback"
+    TURN = "turn"
+    TOOL = "tool"
+    SAID = "said"
+    PLAN = "plan"
+    DECISION = "decision"
+    EDITED = "edited"
+    EVIDENCE = "evidence"
+    REFLECTION = "reflection"
+
+
+_INNER: Final = frozenset({DeedKind.TURN, DeedKind.TOOL, DeedKind.SAID, DeedKind.EDITED})
+"""What leads to a plan or a judgement, and is not looked at any more once that is there."""
+
+
+class Ledger:
+    """One run's deeds. Without a keeper nothing is kept, and nothing is told again."""
+
+    def __init__(self, run_id: str, keeper: RunKeeper | None = None, deeds: Sequence[KeptDeed] = ()) -> None:
+        self._id, self._keeper = run_id, keeper
+        self._deeds = tuple(deeds)
+        self._at = 0
+        self._position = 0
+        self._size_bytes = 0
+        self.live = not deeds
+        """Whether the run goes on for real."""
+        self.keeps = keeper is not None
+        """Whether the next start would find the run."""
+        self.told_s = max((float(deed.data.get("workedS", 0.0)) for deed in deeds), default=0.0)
+        """Seconds that the run had worked at its last deed."""
+        self.edits: tuple[FileEdit, ...] = ()
+        self.on_live: Callable[[], Awaitable[None]] = _nothing
+        self.on_skipped: Callable[[KeptDeed], None] = lambda _: None
+        self.on_edited: Callable[[Mapping[str, Any]], None] = lambda _: None
+        self.worked_s: Callable[[], float] = lambda: 0.0
+
+    # --- telling again -----------------------------------------------------------------------------------------------
+
+    @property
+    def replaying(self) -> bool:
+        """Whether there are deeds still to be told again."""
+        return self._at < len(self._deeds)
+
+    @property
+    def next_kind(self) -> str:
+        """The kind of the next deed; empty where there is none."""
+        return self._deeds[self._at].kind if self.replaying else ""
+
+    def again(self, kind: DeedKind, key: str = "") -> Mapping[str, Any] | None:
+        """The next deed, which must be this one; None where there are no more. Raises ResumeError."""
+        if not self.replaying:
+            return None
+        deed = self._deeds[self._at]
+        if deed.kind != kind or str(deed.data.get("key", "")) != key:
+            raise ResumeError(
+                f"what was kept of the run does not fit together: {deed.kind} in the place of {kind}",
+                hint="Start the goal again.",
+            )
+        self._pass()
+        return deed.data
+
+    def past(self, kind: DeedKind) -> Mapping[str, Any] | None:
+        """The next deed of this kind, past what led to it; None where it did not come to that."""
+        rest = range(self._at, len(self._deeds))
+        end = next((at for at in rest if self._deeds[at].kind not in _INNER), None)
+        if end is None or self._deeds[end].kind != kind:
+            return None
+        while self._at < end:
+            self.on_skipped(self._deeds[self._at])
+            self._pass()
+        self._pass()
+        return self._deeds[end].data
+
+    async def caught_up(self) -> None:
+        """Goes on for real where all deeds have been told again. Raises ResumeError where that cannot be."""
+        if not self.live and not self.replaying:
+            self.live = True
+            await self.on_live()
+
+    async def finish(self) -> None:
+        """Goes on for real with what all deeds together left, whatever was still to be told."""
+        while self.replaying:
+            self.on_skipped(self._deeds[self._at])
+            self._pass()
+        await self.caught_up()
+
+    # --- keeping -----------------------------------------------------------------------------------------------------
+
+    def begin(self, data: Mapping[str, Any]) -> None:
+        """The run starts, or starts anew after a person's words: what it did before is no longer needed."""
+        self._deeds, self._at, self._position, self._size_bytes = (), 0, 0, 0
+        self.live, self.keeps, self.edits = True, self._keeper is not None, ()
+        if self._keeper is not None:
+            self._keeper.begin(self._id, {"version": VERSION, **data})
+
+    def keep(self, kind: DeedKind, data: Mapping[str, Any], edits: tuple[FileEdit, ...] | None = None) -> None:
+        """A deed is whole. `edits` is what the candidate now holds, where that is another than before."""
+        if edits is not None:
+            now, edits = edits, None if edits == self.edits else edits
+            self.edits = now
+        if self._keeper is None or not self.keeps:
+            return
+        self._size_bytes += len(str(data)) + sum(_size(edit) for edit in edits or ())
+        if self._size_bytes > MOST_BYTES:
+            logger.warning("run %s has grown too large to be kept; it ends with its process", self._id)
+            self.close()
+            return
+        data = {**data, "workedS": round(self.worked_s(), 2)}
+        self._keeper.add(self._id, self._position, KeptDeed(kind.value, data, edits))
+        self._position += 1
+
+    def note(self, **data: Any) -> None:
+        """Something about the run that is not in order with its deeds."""
+        if self._keeper is not None and self.keeps:
+            self._keeper.note(self._id, data)
+
+    def rest(self) -> None:
+        """The run waits for its person, or is left in order."""
+        if self._keeper is not None and self.keeps:
+            self._keeper.rest(self._id)
+
+    async def settled(self) -> bool:
+        """Returns once all is on disk; whether it is. What a disk refuses is no reason to stop working."""
+        if self._keeper is None:
+            return False
+        try:
+            await self._keeper.flush()
+        except OperatorError as error:
+            logger.warning("what run %s has done could not be kept: %s", self._id, error.message)
+            return False
+        return True
+
+    def close(self) -> None:
+        """The run came to its end; nothing of it is kept any more."""
+        if self._keeper is not None and self.keeps:
+            self._keeper.drop(self._id)
+        self.live, self.keeps = True, False
+        self._deeds = ()
+
+    def _pass(self) -> None:
+        deed = self._deeds[self._at]
+        self._at += 1
+        self._position += 1
+        if deed.edits is not None:
+            self.edits = deed.edits
+        while self.replaying and self._deeds[self._at].kind == DeedKind.EDITED:
+            self.on_edited(self._deeds[self._at].data)
+            self._at += 1
+            self._position += 1
+
+
+def resumable(deeds: Sequence[KeptDeed], *, listens: bool) -> tuple[KeptDeed, ...]:
+    """The deeds that a resumed run is told again.
+
+    A verdict that was the last word is asked for again, since the workspace may have moved. An engine that thinks
+    without turns has none to be told of, so it carries out its plan from the start.
+    """
+    kept = list(deeds)
+    if not listens:
+        first = (DeedKind.OPENED, DeedKind.PLAN, DeedKind.DECISION, DeedKind.FEEDBACK)
+        end = next((at for at, deed in enumerate(kept) if deed.kind not in first), len(kept))
+        kept = kept[:end]
+    while kept and kept[-1].kind == DeedKind.EVIDENCE:
+        kept.pop()
+    return tuple(kept)
+
+
+async def _nothing() -> None:
+    """A run that was not resumed has nothing to do before it goes on."""
+
+
+def _size(edit: FileEdit) -> int:
+    return sum(len(side.content) for side in (edit.before, edit.after) if side is not None)
