@@ -165,10 +165,11 @@ class Run:
     def _on_question(self, question: str, options: Sequence[str]) -> None:
         if question:
             self.record(EventKind.QUESTION, {"question": question, "options": list(options)})
+        self.changed()  # first: who hears of the question must find the run blocked
+        if question:
             data = {"runId": self.id, "question": question, "options": list(options)}
             self._telling.publish("blocked", data)
             self.tell(question, None)
-        self.changed()
 
     def _overall(self, inside: float) -> float:
         """How much of the run is done, in percent."""

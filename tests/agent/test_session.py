@@ -208,6 +208,8 @@ async def test_a_question_blocks_the_run_until_it_is_answered(make: Make) -> Non
     run_id = await world.run()
     await world.until(run_id, "blocked")
     assert world.told("blocked") == [{"runId": run_id, "question": "Which one?", "options": ["a", "b"]}]
+    told = [(name, data.get("state")) for name, data in world.events if name in ("run", "blocked")]
+    assert told[-2:] == [("run", "blocked"), ("blocked", None)], "who hears of the question finds the run blocked"
     with pytest.raises(RefusedError):
         await world.call("control", runId=run_id, action="pause")
     assert (await world.call("answer", runId=run_id, answer="b"))["state"] == "executing"

@@ -80,14 +80,16 @@ end
 
 ---@param row agent_lsp.RunRow
 ---@param client_id integer
-local function take_row(row, client_id)
+---@param questions table<string, agent_lsp.BlockedMessage> those that were open when the row was asked for
+local function take_row(row, client_id, questions)
   local known = M.runs[row.runId]
   if not known then
     table.insert(M.order, row.runId)
   end
   local run = vim.tbl_extend('force', row, { client_id = client_id, percentage = known and known.percentage })
   M.runs[row.runId] = run
-  if row.state ~= 'blocked' then
+  -- A question that came meanwhile is newer than the row.
+  if row.state ~= 'blocked' and M.questions[row.runId] == questions[row.runId] then
     M.questions[row.runId] = nil
   end
   if row.state ~= (known and known.announced) then
@@ -99,9 +101,10 @@ end
 --- Asks for the rows of all runs of a client.
 ---@param client_id integer
 function M.refresh(client_id)
+  local questions = vim.tbl_extend('error', {}, M.questions)
   require('agent_lsp.server').call('agent.status', {}, function(status)
     for _, row in ipairs(status.runs) do
-      take_row(row, client_id)
+      take_row(row, client_id, questions)
     end
     M.changed()
   end, client_id)

@@ -8,7 +8,7 @@ local tell = require('agent_lsp.tell')
 
 local M = {}
 
----@type (fun())[]
+---@type (fun(): boolean?)[]
 local waiting = {}
 local group = vim.api.nvim_create_augroup('agent_lsp.questions', {})
 
@@ -17,20 +17,18 @@ local function at_rest()
 end
 
 local function ask_next()
-  if not at_rest() then
-    return
-  end
-  local ask = table.remove(waiting, 1)
-  if ask then
-    ask()
-  end
+  local moot
+  repeat
+    local ask = at_rest() and table.remove(waiting, 1)
+    moot = ask and ask() == false
+  until not moot
   if #waiting == 0 then
     vim.api.nvim_clear_autocmds({ group = group })
   end
 end
 
 --- Calls `ask` as soon as nothing is being typed.
----@param ask fun()
+---@param ask fun(): boolean? false where it need not be asked any more
 ---@param what string said meanwhile
 local function at_leisure(ask, what)
   if at_rest() and #waiting == 0 then
@@ -83,9 +81,10 @@ function M.on_blocked(_, question, context)
     return
   end
   at_leisure(function()
-    if board.questions[question.runId] == question then
-      ask(question)
+    if board.questions[question.runId] ~= question then
+      return false
     end
+    ask(question)
   end, question.question)
 end
 
