@@ -123,7 +123,7 @@ class Neovim:
                 while not (value := await self.lua(code, *arguments)):
                     await asyncio.sleep(0.03)
         except TimeoutError:
-            raise TimeoutError(f"{what} did not come within {timeout_s} s:\n{self.screen.text}") from None
+            raise TimeoutError(f"{what} did not come within {timeout_s} s:\n{await self._look()}") from None
         return value
 
     async def seen(self, text: str, *, timeout_s: float = WAIT_S) -> None:
@@ -133,7 +133,13 @@ class Neovim:
                 while text not in self.screen.text:
                     await asyncio.sleep(0.03)
         except TimeoutError:
-            raise TimeoutError(f"{text!r} did not come within {timeout_s} s:\n{self.screen.text}") from None
+            raise TimeoutError(f"{text!r} did not come within {timeout_s} s:\n{await self._look()}") from None
+
+    async def _look(self) -> str:
+        """The screen and all messages, for a failure."""
+        screen = self.screen.text
+        messages = await self.lua("return vim.fn.execute('messages')")
+        return f"{screen}\n:messages{messages}"
 
     async def text(self, name: str | None = None) -> str:
         """A buffer's text, the current one's by default."""

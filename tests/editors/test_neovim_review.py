@@ -9,6 +9,7 @@ import pytest
 from tests.anthropic_server import ScriptedBrain, calls, finish, stall
 from tests.editors.conftest import Open
 from tests.editors.hands import Hands
+from tests.editors.inner_server import SERVER
 from tests.editors.neovim import WAIT_S
 from tests.editors.test_eight_checks import FIVE, FIX, SHOP_FILES
 from tests.scenarios.scene import PROJECT, command_line, pids_below
@@ -86,6 +87,24 @@ async def test_no_message_waits_for_a_key_in_a_stock_neovim_of_eighty_columns(op
         assert nvim.prompts == 0
 
 
+async def test_many_messages_at_once_are_seen_while_one_types_and_leave_the_cursor_where_it_was(opened: Open) -> None:
+    async with opened("stock", PROJECT, init=SERVER, size=TERMINAL) as hands:
+        nvim = hands.nvim
+        await nvim.edit("calc.py")
+        await nvim.keys("Gotyped")
+        texts = [f"agent-lsp: {word} " + "words " * 20 for word in ("first", "second", "third")]
+        await nvim.lua(_AT_ONCE, texts)
+        for word in ("first", "second", "third"):
+            await nvim.seen(f"agent-lsp: {word}")
+        assert nvim.screen.lines()[-1] == "-- INSERT --"
+        await nvim.keys(" on<Esc>")
+        await nvim.seen("… (:messages)")
+        assert "agent-lsp: first" in nvim.screen.text, "what was covered by the typing is shown once more"
+        assert (await hands.said()).count("words") == 60
+        assert (await nvim.text()).endswith("\ntyped on")
+        assert nvim.prompts == 0
+
+
 async def test_an_answer_of_a_command_that_is_refused_is_one_line_with_the_words_in_full_behind_it(
     opened: Open,
 ) -> None:
@@ -100,6 +119,11 @@ async def test_an_answer_of_a_command_that_is_refused_is_one_line_with_the_words
         assert hands.nvim.prompts == 0
 
 
+_AT_ONCE = """
+for _, text in ipairs(...) do
+  vim.schedule(function() server.tell('window/showMessage', { type = 1, message = text }) end)
+end
+"""
 _LONG = """
 local client = vim.lsp.get_clients({ name = 'agent_lsp' })[1]
 client.handlers['window/showMessage'](nil, { type = 3, message = ... }, { client_id = client.id })

@@ -1,5 +1,61 @@
 -- Owns the configuration of agent-lsp for a stock Neovim 0.11 or newer. Copy it to ~/.config/nvim/lsp/agent_lsp.lua and
 -- say vim.lsp.enable('agent_lsp').
+local group = vim.api.nvim_create_augroup('agent_lsp.messages', {})
+local waiting = {} ---@type { [1]: string, [2]: string? }[] texts with their colours
+
+--- A box at the cursor, until that moves.
+---@param messages { [1]: string, [2]: string? }[]
+local function float(messages)
+  local texts = vim.tbl_map(function(message)
+    return message[1]
+  end, messages)
+  local how = { focusable = false, wrap = true, max_width = 80 }
+  local _, window = vim.lsp.util.open_floating_preview(texts, '', how)
+  vim.wo[window].linebreak = true
+end
+
+--- Puts messages on the last line, none of which waits for a key, and what has no room there into a float.
+---@param messages { [1]: string, [2]: string? }[]
+local function print_all(messages)
+  local before = vim.o.messagesopt
+  vim.o.messagesopt = before:gsub('hit%-enter', 'wait:0')
+  for _, message in ipairs(messages) do
+    vim.api.nvim_echo({ message }, true, {})
+  end
+  vim.cmd.redraw()
+  vim.o.messagesopt = before
+  local text, colour = unpack(messages[#messages])
+  local long = vim.fn.strdisplaywidth(text) > vim.v.echospace
+  if long then
+    local start = vim.fn.strcharpart(text, 0, vim.v.echospace - 13)
+    vim.api.nvim_echo({ { start .. '… (:messages)', colour } }, false, {})
+  end
+  if long or #messages > 1 then
+    float(messages)
+  end
+end
+
+--- Shows what waits. In a prompt it goes on waiting: a window that is opened there moves the cursor of who was typing.
+--- While somebody types it is in a float alone, and is printed once they are back in normal mode.
+local function show()
+  local mode = vim.api.nvim_get_mode().mode
+  if #waiting == 0 then
+    return
+  elseif mode:sub(1, 1) == 'r' then
+    vim.defer_fn(show, 100)
+  elseif mode == 'n' or mode == 'nt' then
+    local messages = waiting
+    waiting = {}
+    print_all(messages)
+  else
+    local again = { group = group, once = true, callback = vim.schedule_wrap(show) }
+    vim.api.nvim_clear_autocmds({ group = group })
+    vim.api.nvim_create_autocmd('ModeChanged', again)
+    float(waiting)
+    vim.cmd.redraw()
+  end
+end
+
 ---@type vim.lsp.Config
 return {
   cmd = { 'agent-lsp', 'serve' },
@@ -13,25 +69,11 @@ return {
       return vim.lsp.handlers['workspace/applyEdit'](err, params, context)
     end,
     -- Neovim ends each message with a line break: every one waits for <Enter>, and takes what is being typed for it.
-    -- Here none waits. `:messages` has all of it; a float, until the cursor moves, what has no room on the last line.
+    -- Here none waits, and `:messages` has all of it.
     ['window/showMessage'] = function(_, params)
       local text = 'agent-lsp: ' .. params.message:gsub('^agent%-lsp: ', ''):gsub('%s*\n%s*', ' ')
-      local colour = ({ 'ErrorMsg', 'WarningMsg' })[params.type]
-      local before = vim.o.messagesopt
-      vim.o.messagesopt = before:gsub('hit%-enter', 'wait:0')
-      vim.api.nvim_echo({ { text, colour } }, true, {})
-      vim.cmd.redraw()
-      vim.o.messagesopt = before
-      local long = vim.fn.strdisplaywidth(text) > vim.v.echospace
-      if long then
-        local start = vim.fn.strcharpart(text, 0, vim.v.echospace - 13)
-        vim.api.nvim_echo({ { start .. '… (:messages)', colour } }, false, {})
-      end
-      if long or vim.api.nvim_get_mode().mode ~= 'n' then
-        local how = { focusable = false, wrap = true, max_width = 80 }
-        local _, window = vim.lsp.util.open_floating_preview({ text }, '', how)
-        vim.wo[window].linebreak = true
-      end
+      table.insert(waiting, { text, ({ 'ErrorMsg', 'WarningMsg' })[params.type] })
+      show()
     end,
   },
 }

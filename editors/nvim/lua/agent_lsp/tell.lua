@@ -3,7 +3,7 @@ local M = {}
 
 local NAMES = { [vim.log.levels.ERROR] = 'DiagnosticError', [vim.log.levels.WARN] = 'DiagnosticWarn' }
 local LEVELS = { vim.log.levels.ERROR, vim.log.levels.WARN, vim.log.levels.INFO, vim.log.levels.INFO }
-local KEPT = 200
+local KEPT, LOOK_MS = 200, 100
 
 ---@type string[] what was said, for `:Agent messages`
 M.said = {}
@@ -67,6 +67,23 @@ local function prints()
   return debug.getinfo(vim.notify, 'S').source:find('vim/_editor.lua', 1, true) ~= nil
 end
 
+--- Shows it; in a prompt only after it, since a window that is opened there moves the cursor of who was typing.
+---@param text string
+---@param level integer
+local function show(text, level)
+  if vim.api.nvim_get_mode().mode:sub(1, 1) == 'r' then
+    vim.defer_fn(function()
+      show(text, level)
+    end, LOOK_MS)
+  elseif not prints() then
+    vim.notify(text, level, { title = 'agent-lsp' })
+  elseif text:find('\n') or vim.fn.strdisplaywidth(text) > vim.v.echospace then
+    toast(text, level)
+  else
+    vim.notify(text, level)
+  end
+end
+
 ---@param text string
 ---@param level integer? vim.log.levels; INFO by default
 function M.say(text, level)
@@ -76,13 +93,7 @@ function M.say(text, level)
   if #M.said > KEPT then
     table.remove(M.said, 1)
   end
-  if not prints() then
-    vim.notify(text, level, { title = 'agent-lsp' })
-  elseif text:find('\n') or vim.fn.strdisplaywidth(text) > vim.v.echospace then
-    toast(text, level)
-  else
-    vim.notify(text, level)
-  end
+  show(text, level)
 end
 
 ---@param text string
