@@ -21,12 +21,15 @@ from agent_lsp.app.laboratory import bound_bytes, history_of, memory_of
 from agent_lsp.app.models import place_of
 from agent_lsp.domain.errors import AgentLspError, ConfigError
 from agent_lsp.domain.flakiness import worst
+from agent_lsp.domain.network_hosts import HostList
+from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.providers.health import probe as probe_endpoint
 from agent_lsp.settings.endpoint import DEFAULT, Endpoint
 from agent_lsp.workspace import landlock
 from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.probe import probe as probe_sandboxes
+from agent_lsp.workspace.probe import reaches_hosts
 from agent_lsp.workspace.process import Start, run
 from agent_lsp.workspace.runners.detect import WorkspaceRunnerFinder
 from agent_lsp.workspace.snapshot import GitTrees
@@ -83,7 +86,7 @@ def _print(rows: list[Row]) -> None:
 async def _rows(root: Path) -> list[Row]:
     configuration = Configuration(root, lambda _event, _data: None, {})
     rows = [_python(), await _git(root), await _settings(configuration)]
-    rows += await _sandboxes(root)
+    rows += [*await _sandboxes(root), await _guarded(lambda: _network(root, configuration), "network of commands")]
     rows += await _runners(root, configuration)
     checks: list[Callable[[], Awaitable[Row]]] = [
         lambda: _cache(root, configuration),
@@ -94,11 +97,11 @@ async def _rows(root: Path) -> list[Row]:
     return [*rows, *await _models(configuration), *_editors()]
 
 
-async def _guarded(check: Callable[[], Awaitable[Row]]) -> Row:
+async def _guarded(check: Callable[[], Awaitable[Row]], name: str = "test runner") -> Row:
     try:
         return await check()
     except AgentLspError as error:
-        return Row("test runner", False, error.message, error.hint)
+        return Row(name, False, error.message, error.hint)
 
 
 def _python() -> Row:
@@ -144,6 +147,20 @@ def _walls() -> str:
         )
     network = "and the network is off" if version >= landlock.NETWORK_ABI else "but the network is open"
     return f"Landlock {version} keeps commands from files outside, {network}; docs/sandbox.md tells the rest"
+
+
+async def _network(root: Path, configuration: Configuration) -> Row:
+    """What of the network commands and tests reach; a list of hosts is tried in a candidate."""
+    name, sandbox = "network of commands", configuration.settings.sandbox
+    if sandbox.network:
+        return Row(name, True, "all of it (sandbox.network)")
+    if not sandbox.network_hosts:
+        return Row(name, True, "off (sandbox.network, sandbox.network_hosts)")
+    listed = f"only {', '.join(sandbox.network_hosts)} (sandbox.network_hosts)"
+    kind = None if sandbox.kind == "auto" else SandboxKind(sandbox.kind)
+    reached = await reaches_hosts(cache_dir(root), kind, HostList.read(sandbox.network_hosts))
+    advice = "A plain copy has no network of its own here: docs/sandbox.md tells what the better kinds need."
+    return Row(name, reached, f"{listed}, by a proxy" if reached else f"off, though {listed} should be reached", advice)
 
 
 async def _runners(root: Path, configuration: Configuration) -> list[Row]:

@@ -9,6 +9,7 @@ from agent_lsp.agent.mutant_runs import MutantOptions, MutantRuns
 from agent_lsp.agent.stages import StagedGate, StageOptions, StagePorts
 from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.app.configuration import Configuration
+from agent_lsp.domain.network_hosts import HostList
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.settings.model import Settings
 from agent_lsp.storage.baselines import StoredBaselines
@@ -44,11 +45,19 @@ class Laboratory:
 
 
 def _access(root: Path, settings: Settings) -> Access:
-    """The network where it is allowed, and what settings name: the interpreter, wherever it is, and further paths."""
+    """What of the network is allowed, and what settings name: the interpreter, wherever it is, and further paths."""
     named = settings.tests.interpreter
     shown = [*installed_elsewhere(str((root.resolve() / named).parent.parent))] if named else []
     shown += [str(root.resolve() / os.path.expanduser(path)) for path in settings.sandbox.visible]  # noqa: PTH111
-    return Access(settings.sandbox.network, tuple(shown))
+    return Access(settings.sandbox.network, tuple(shown), HostList.read(settings.sandbox.network_hosts))
+
+
+def _conditions(settings: Settings) -> str:
+    """What results of tests depend on besides their environment."""
+    sandbox = settings.sandbox
+    seen = f" visible={sandbox.visible}" if sandbox.visible else ""
+    hosts = f" hosts={sorted(sandbox.network_hosts)}" if sandbox.network_hosts and not sandbox.network else ""
+    return f"network={sandbox.network}{seen}{hosts}"
 
 
 def memory_of(root: Path) -> StoredSuiteMemory:
@@ -76,8 +85,7 @@ def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     memory = memory_of(root)
     baselines = StoredBaselines(cache / "baselines", int(settings.tests.baselines_mb * _BYTES_PER_MB))
     sandbox = settings.sandbox
-    seen = f" visible={sandbox.visible}" if sandbox.visible else ""
-    prints = Fingerprints(root.resolve(), os.environ, extra=f"network={sandbox.network}{seen}")
+    prints = Fingerprints(root.resolve(), os.environ, extra=_conditions(settings))
     packs = BytecodePacks(cache / "bytecode")
     remembering = Remembering(root, trees, baselines, memory, prints, bytecode=packs)
     finder = RememberingFinder(configuration.finder, remembering)

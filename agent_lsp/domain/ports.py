@@ -193,6 +193,7 @@ class CommandResult:
     """How a command ended. `exit_status` is negative for a signal and None after a time-out.
 
     `forked` tells that it came from a prepared process, else `note` why not; `skipped` is what that did not load ahead.
+    `refused` says, a sentence each, which hosts commands of the candidate asked for meanwhile and may not reach.
     """
 
     exit_status: int | None
@@ -202,6 +203,7 @@ class CommandResult:
     forked: bool = False
     note: str = ""
     skipped: Mapping[str, str] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
 class Candidate(Protocol):
@@ -234,7 +236,7 @@ class Candidate(Protocol):
         ...
 
     async def run(self, command: Command) -> CommandResult:
-        """Runs in the sandbox with no network, its own process group, no inherited pipes. Cancelling kills it."""
+        """Runs in the sandbox, of the network what is allowed, its own process group. Cancelling kills it."""
         ...
 
     async def harvest(self) -> tuple[FileEdit, ...]:

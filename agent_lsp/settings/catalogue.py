@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from agent_lsp.settings.layers import ENDPOINTS, environment_name
-from agent_lsp.settings.model import UNLIMITED, Address, EndpointSettings, Settings, Words, no_limit
+from agent_lsp.settings.model import UNLIMITED, Address, EndpointSettings, Hosts, Settings, Words, no_limit
 from agent_lsp.settings.restriction import rule_of
 
 ANY_NAME: Final = "NAME"
@@ -94,6 +94,8 @@ def _type_name(annotation: Any) -> str:
     plain = _plain(annotation)
     if annotation == Address:
         return "http or https address"
+    if annotation == Hosts:
+        return "list of hosts, or one string"
     if annotation in (Words, _plain(Words)) or get_origin(plain) is tuple:
         return "list of strings, or one string"
     if get_origin(plain) is Literal:

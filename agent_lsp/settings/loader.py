@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent_lsp.domain.errors import ConfigError
+from agent_lsp.domain.network_hosts import HostError
 from agent_lsp.settings.catalogue import catalogue, entry_of, nearest, pattern_of
 from agent_lsp.settings.layers import (
     ENDPOINTS,
@@ -127,11 +128,17 @@ def _validated(layer: Layer, key: str, value: Any, good: dict[str, Any]) -> tupl
         wanted = entry.type_name
         if isinstance(error, ValidationError) and error.errors()[0]["type"] in _RANGE_ERRORS:
             wanted += " " + error.errors()[0]["msg"].partition("should be ")[2]
-        return f"`{layer.spelt(key)}` must be {wanted}, not {_shown(key, value)}", ""
+        return f"`{layer.spelt(key)}` must be {wanted}, not {_shown(key, value)}", _reason(error)
     return "", ""
 
 
 _RANGE_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"})
+
+
+def _reason(error: ValueError) -> str:
+    """What a list of hosts says of the entry that is none."""
+    causes = [row.get("ctx", {}).get("error") for row in error.errors()] if isinstance(error, ValidationError) else []
+    return next((f"{cause}." for cause in causes if isinstance(cause, HostError)), "")
 
 
 def _shown(key: str, value: Any) -> str:

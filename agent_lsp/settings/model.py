@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from agent_lsp.domain.network_hosts import HostList
 from agent_lsp.domain.task import Budget
 
 DEFAULT_MODEL: Final = "claude-sonnet-5-5"
@@ -31,6 +32,15 @@ def _no_text(value: Any) -> Any:
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 """A list of strings, or one string that is split as a shell splits it."""
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    HostList.read(value)
+    return value
+
+
+Hosts = Annotated[Words, AfterValidator(_hosts)]
+"""Entries that `HostList` can read."""
 
 IntLimit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(no_limit)]
 FloatLimit = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(no_limit)]
@@ -221,6 +231,11 @@ class SandboxSettings(Section):
         default="auto", description="How the copy of the workspace is made; `clone` isolates least."
     )
     network: bool = Field(default=False, description="Whether commands and tests may use the network.")
+    network_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that commands and tests may reach through a proxy while the network is off: "
+        "`index.example.net`, `*.example.org`, `registry.example.org:8443`. Without a port: 80 and 443.",
+    )
     commands_without_sandbox: bool = Field(
         default=False, description="Whether the model's commands may run where there is no sandbox."
     )

@@ -103,6 +103,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "tests.new_findings": Rule("stricter: yes; laxer: with trust", "hides what checkers find", _laxer),
     "sandbox.kind": Rule("stronger: yes; weaker: with trust", "weakens the sandbox", _weaker),
     "sandbox.network": Rule("off: yes; on: with trust", "opens the network", _turned_on),
+    "sandbox.network_hosts": Rule("fewer: yes; more: with trust", "lets commands reach these hosts", _adds),
     "sandbox.commands_without_sandbox": Rule("off: yes; on: with trust", "runs commands unprotected", _turned_on),
     "sandbox.tests_without_sandbox": Rule("stricter: yes; laxer: with trust", "runs tests unprotected", _bolder),
     "sandbox.visible": Rule("fewer: yes; more: with trust", "shows commands more of your disk", _adds),

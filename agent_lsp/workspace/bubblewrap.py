@@ -14,6 +14,7 @@ from agent_lsp.workspace.copies import Copy, bring
 from agent_lsp.workspace.copy_pool import Copies
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
+from agent_lsp.workspace.host_proxy import HostProxy
 from agent_lsp.workspace.limits import limits
 from agent_lsp.workspace.live import LiveView
 from agent_lsp.workspace.place import Place
@@ -29,8 +30,8 @@ _BINDS: Final = 200
 class BubblewrapMaker:
     """Makes bubblewrap places of one workspace."""
 
-    def __init__(self, trees: GitTrees, copies: Copies, sights: Sights) -> None:
-        self._trees, self._copies, self._sights = trees, copies, sights
+    def __init__(self, trees: GitTrees, copies: Copies, sights: Sights, proxy: HostProxy | None = None) -> None:
+        self._trees, self._copies, self._sights, self._proxy = trees, copies, sights, proxy
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A place that shows `tree`. Raises CandidateError, with nothing left behind."""
@@ -64,7 +65,7 @@ class BubblewrapMaker:
                 "--",
                 *holder_argv(),
             ]
-            session = await Session.start(argv, config, env, home.path / "errors")
+            session = await Session.start(argv, config, env, home.path / "errors", self._proxy)
         except BaseException as error:
             if copy is not None:
                 self._copies.give_back(copy.folder)

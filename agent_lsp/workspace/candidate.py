@@ -50,6 +50,11 @@ class HeldCandidate:
         """A writable folder outside the root, at the same path inside and outside."""
         return self._place.scratch
 
+    @property
+    def reaches_hosts(self) -> bool:
+        """Whether commands reach the hosts that the settings list."""
+        return self._session.door is not None
+
     async def read(self, path: str) -> Entry | None:
         """A file as the candidate sees it (ignored files included), or None."""
         answer = await self._session.call("read", path=inside_root(path))
@@ -118,6 +123,8 @@ class HeldCandidate:
         """
         ahead = command.prepared
         prepared = {} if ahead is None else {"prepared": {"key": ahead.key, "argv": ahead.argv}}
+        door = self._session.door
+        before = 0 if door is None else door.refusals
         answer = await self._session.command(
             argv=command.argv,
             cwd=inside_root(command.cwd),
@@ -131,7 +138,7 @@ class HeldCandidate:
                 await asyncio.to_thread(self._trees.in_place.check, self._place.large)
             except SnapshotError as error:
                 raise CandidateError(error.message, hint=error.hint) from error
-        return _result(answer)
+        return _result(answer, () if door is None else door.refused_since(before))
 
     async def harvest(self) -> tuple[FileEdit, ...]:
         """What differs from `tree` now, ignored files left out."""
@@ -190,7 +197,7 @@ def _load(changes: Changes) -> dict[str, Entry]:
     return files
 
 
-def _result(answer: Mapping[str, Any]) -> CommandResult:
+def _result(answer: Mapping[str, Any], refused: tuple[str, ...]) -> CommandResult:
     output = base64.b64decode(answer["output"]).decode("utf-8", errors="replace")
     return CommandResult(
         answer["status"],
@@ -200,4 +207,5 @@ def _result(answer: Mapping[str, Any]) -> CommandResult:
         forked=bool(answer.get("forked", False)),
         note=str(answer.get("note", "")),
         skipped=answer.get("skipped", {}),
+        refused=refused,
     )

@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from agent_lsp.workspace import holder_commands, landlock, mounts
+from agent_lsp.workspace import holder_commands, holder_door, landlock, mounts
 
 _FORBIDDEN = (".git", ".agent-lsp")
 _READ_BYTES = 64 << 20
@@ -244,29 +244,50 @@ def _first_line() -> bytes:
     return line
 
 
-def _raise_walls(walls: dict[str, Any]) -> None:
-    """What a plain copy can have: no network where a namespace can be had, Landlock, no privileges."""
+def _raise_walls(walls: dict[str, Any]) -> bool:
+    """What a plain copy can have: no network where a namespace can be had, Landlock, no privileges.
+
+    True if it has a network of its own.
+    """
     mounts.become_subreaper()
     mounts.prefer_for_killing()
     apart = not walls["network"] and mounts.leave_network()
     if landlock.restrict(walls["readable"], walls["writable"], network=walls["network"] or apart):
         mounts.drop_privileges()
+    return apart
+
+
+def _open_door(config: dict[str, Any], *, apart: bool) -> str:
+    """Why there is no door; nothing where there is one, or none was asked for."""
+    handle = config.get("door")
+    if handle is None:
+        return ""
+    try:
+        if apart:
+            holder_door.open_door(handle, config["env"])
+            return ""
+        os.close(handle)
+    except OSError as error:
+        return f"its loopback cannot be used ({error.strerror or error})"
+    return "it has no network of its own"
 
 
 def main() -> None:
     """Reads the configuration, enters the namespaces where the kind has some, and serves."""
     config = json.loads(_first_line())
+    apart = bool(config["wrapped"])
     try:
         if config["namespaces"] is not None:
             mounts.enter(config["namespaces"])
             config["limits"]["disk"] = config["namespaces"]["disk"]
         elif sys.platform == "linux" and not config["wrapped"]:
-            _raise_walls(config["walls"])
+            apart = _raise_walls(config["walls"])
         mounts.keep_to_oneself()
         os.makedirs(config["env"]["TMPDIR"], mode=0o700, exist_ok=True)
         os.chdir(config["root"])
+        shut = _open_door(config, apart=apart)
     except OSError as error:
         send({"failed": f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"})
         os._exit(1)
-    send({"ready": True})
+    send({"ready": True, "shut": shut} if shut else {"ready": True})
     Holder(config).serve()

@@ -15,6 +15,7 @@ from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.workspace.bases import Bases, Lease, write_delta
 from agent_lsp.workspace.environment import command_env
 from agent_lsp.workspace.home import Home
+from agent_lsp.workspace.host_proxy import HostProxy
 from agent_lsp.workspace.in_place import Large
 from agent_lsp.workspace.limits import limits
 from agent_lsp.workspace.listing import excluded
@@ -30,8 +31,8 @@ from agent_lsp.workspace.snapshot import GitTrees
 class OverlayMaker:
     """Makes overlay places of one workspace."""
 
-    def __init__(self, trees: GitTrees, bases: Bases, sights: Sights) -> None:
-        self._trees, self._bases, self._sights = trees, bases, sights
+    def __init__(self, trees: GitTrees, bases: Bases, sights: Sights, proxy: HostProxy | None = None) -> None:
+        self._trees, self._bases, self._sights, self._proxy = trees, bases, sights, proxy
 
     async def make(self, tree: str, live: LiveView) -> Place:
         """A place that shows `tree`. Raises CandidateError, with nothing left behind."""
@@ -41,7 +42,7 @@ class OverlayMaker:
         session: Session | None = None
         try:
             # The interpreter comes up while the layers are made.
-            session = await Session.spawn(holder_argv(), env, home.path / "errors")
+            session = await Session.spawn(holder_argv(), env, home.path / "errors", self._proxy)
             held, large = await self._trees.checkout(tree)
             lease = await self._bases.lease(held)
             layers = await self._layers(home, lease, (held, large), live)

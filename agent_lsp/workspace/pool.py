@@ -13,7 +13,9 @@ from agent_lsp.workspace.candidate import HeldCandidate
 from agent_lsp.workspace.clone import CloneMaker
 from agent_lsp.workspace.copy_pool import Copies
 from agent_lsp.workspace.home import empty_trash, remove_abandoned
+from agent_lsp.workspace.host_proxy import HostProxy
 from agent_lsp.workspace.live import LiveView
+from agent_lsp.workspace.lookup import Lookups
 from agent_lsp.workspace.overlay import OverlayMaker
 from agent_lsp.workspace.place import Place
 from agent_lsp.workspace.probe import working_kind
@@ -50,6 +52,8 @@ class Pool:
         self._root, self._cache = root, cache_dir
         self._trees, self._forced, self._sights = trees, kind, Sights(trees, access)
         self._bases, self._copies, self._upkeep = Bases(trees), Copies(trees), upkeep
+        listed = access.hosts.hosts and not access.network
+        self._proxy = HostProxy(access.hosts, Lookups()) if listed else None
         self._kind: SandboxKind | None = None
         self._view: tuple[float, LiveView] | None = None
         self._open: set[HeldCandidate] = set()
@@ -133,11 +137,11 @@ class Pool:
     def _maker(self) -> Maker:
         match self.kind:
             case SandboxKind.OVERLAY:
-                return OverlayMaker(self._trees, self._bases, self._sights)
+                return OverlayMaker(self._trees, self._bases, self._sights, self._proxy)
             case SandboxKind.BUBBLEWRAP:
-                return BubblewrapMaker(self._trees, self._copies, self._sights)
+                return BubblewrapMaker(self._trees, self._copies, self._sights, self._proxy)
             case SandboxKind.CLONE:
-                return CloneMaker(self._trees, self._copies, self._sights)
+                return CloneMaker(self._trees, self._copies, self._sights, self._proxy)
             case other:
                 assert_never(other)
 

@@ -3,14 +3,20 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent_lsp.domain.errors import AgentLspError, CandidateError
+from agent_lsp.domain.network_hosts import HostList
 from agent_lsp.domain.ports import Command, SandboxKind
 from agent_lsp.workspace.layout import make_private
+
+if TYPE_CHECKING:
+    from agent_lsp.workspace.candidate import HeldCandidate
+    from agent_lsp.workspace.sight import Access
 
 _ORDER: Final = (SandboxKind.OVERLAY, SandboxKind.BUBBLEWRAP, SandboxKind.CLONE)
 _ADVICE: Final = {
@@ -65,25 +71,45 @@ async def try_kind(cache_dir: Path, kind: SandboxKind) -> Finding:
     return Finding(kind, not reason, reason, "" if not reason else _ADVICE[kind])
 
 
-async def _trial(folder: Path, kind: SandboxKind) -> str:
-    """What went wrong, or nothing."""
+async def reaches_hosts(cache_dir: Path, forced: SandboxKind | None, hosts: HostList) -> bool:
+    """Whether commands of the forced or the best kind would reach these hosts. Raises CandidateError."""
+    from agent_lsp.workspace.sight import Access
+
+    kind = await working_kind(cache_dir, forced)
+    folder = Path(tempfile.mkdtemp(dir=cache_dir, prefix="probe-"))
+    try:
+        async with _opened(folder, kind, Access(hosts=hosts)) as candidate:
+            return candidate.reaches_hosts
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _opened(folder: Path, kind: SandboxKind, access: "Access | None" = None) -> AsyncIterator["HeldCandidate"]:
+    """A candidate of a small workspace."""
     from agent_lsp.workspace.pool import Pool
+    from agent_lsp.workspace.sight import Access
     from agent_lsp.workspace.snapshot import GitTrees
 
     root = folder / "workspace"
     root.mkdir()
     (root / "a").write_text("before\n")
     trees = GitTrees(root, folder / "cache")
-    pool = Pool(root, folder / "cache", trees, kind)
+    pool = Pool(root, folder / "cache", trees, kind, access or Access())
     pool.assume(kind)
     try:
-        candidate = await pool.open((await trees.snapshot(())).tree)
+        yield await pool.open((await trees.snapshot(())).tree)
+    finally:
+        await pool.close()
+
+
+async def _trial(folder: Path, kind: SandboxKind) -> str:
+    """What went wrong, or nothing."""
+    async with _opened(folder, kind) as candidate:
         done = await candidate.run(Command(("sh", "-c", "rm a && echo after > b"), timeout_s=10.0))
         edits = await candidate.harvest()
         if done.exit_status != 0:
             return f"a command failed in it: {done.output.strip()}"
-        if [edit.path for edit in edits] != ["a", "b"] or not (root / "a").exists():
+        if [edit.path for edit in edits] != ["a", "b"] or not (folder / "workspace/a").exists():
             return "changes were not kept apart from the workspace"
-    finally:
-        await pool.close()
     return ""

@@ -150,11 +150,12 @@ async def start_piped(
     cwd: Path,
     stderr: IO[bytes] | None = None,
     line_limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    kept: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """A long-lived child in its own session, with its stdin and stdout as asyncio streams.
 
-    Standard error goes to the given file or nowhere. The child is expected to call `die_with_parent`
-    (or to end at the end of its stdin). Raises OSError if it cannot be started.
+    Standard error goes to the given file or nowhere; `kept` descriptors have the same numbers in the child. It is
+    expected to call `die_with_parent` (or to end at the end of its stdin). Raises OSError if it cannot be started.
     """
     return await asyncio.create_subprocess_exec(
         *argv,
@@ -165,6 +166,7 @@ async def start_piped(
         stderr=stderr if stderr is not None else asyncio.subprocess.DEVNULL,
         start_new_session=True,
         limit=line_limit_bytes,
+        pass_fds=kept,
     )
 
 

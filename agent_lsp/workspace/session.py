@@ -3,16 +3,22 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from agent_lsp.domain.errors import CandidateError, ToolError
 from agent_lsp.workspace import process
+from agent_lsp.workspace.host_proxy import SETTING, Door, HostProxy
+
+logger = logging.getLogger(__name__)
 
 _READY_S: Final = 20.0
 _END_S: Final = 0.5
@@ -31,22 +37,34 @@ def holder_argv() -> list[str]:
 class Session:
     """A conversation with one holder. Everything raises CandidateError once the holder is gone."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        self._child = child
+    def __init__(self, child: asyncio.subprocess.Process, way: "_Way | None" = None) -> None:
+        self._child, self._way = child, way
+        self._door: Door | None = None
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._last_id = 0
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
-    async def spawn(cls, argv: Sequence[str], env: Mapping[str, str], stderr: Path) -> "Session":
-        """Starts a holder that waits for its configuration. Raises CandidateError."""
-        with stderr.open("wb") as errors:
-            try:
-                child = await process.start_piped(argv, env=env, cwd=Path("/"), stderr=errors)
-            except OSError as error:
+    async def spawn(
+        cls, argv: Sequence[str], env: Mapping[str, str], stderr: Path, proxy: HostProxy | None = None
+    ) -> "Session":
+        """Starts a holder that waits for its configuration. Raises CandidateError.
+
+        With a `proxy` it is asked for a door to that.
+        """
+        way = None if proxy is None else _Way.make(proxy)
+        try:
+            with stderr.open("wb") as errors:
+                kept = () if way is None else (way.theirs.fileno(),)
+                child = await process.start_piped(argv, env=env, cwd=Path("/"), stderr=errors, kept=kept)
+        except BaseException as error:
+            if way is not None:
+                way.close()
+            if isinstance(error, OSError):
                 raise CandidateError(f"{argv[0]} could not be started: {error.strerror}") from error
-        return cls(child)
+            raise
+        return cls(child, way)
 
     async def begin(self, config: Mapping[str, Any], stderr: Path) -> None:
         """Configures the holder and waits until the candidate stands. Raises CandidateError with the failing step."""
@@ -58,16 +76,21 @@ class Session:
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], config: Mapping[str, Any], env: Mapping[str, str], stderr: Path
+        cls,
+        argv: Sequence[str],
+        config: Mapping[str, Any],
+        env: Mapping[str, str],
+        stderr: Path,
+        proxy: HostProxy | None = None,
     ) -> "Session":
         """`spawn` and `begin` in one."""
-        session = await cls.spawn(argv, env, stderr)
+        session = await cls.spawn(argv, env, stderr, proxy)
         await session.begin(config, stderr)
         return session
 
     async def _begin(self, config: Mapping[str, Any], stderr: Path) -> None:
         assert self._child.stdout is not None
-        self._send(config)
+        self._send(config if self._way is None else {**config, "door": self._way.theirs.fileno()})
         try:
             async with asyncio.timeout(_READY_S):
                 line = await self._child.stdout.readline()
@@ -77,7 +100,14 @@ class Session:
         if not answer.get("ready"):
             text = answer.get("failed") or stderr.read_text(errors="replace").strip()[-500:] or "it ended at once"
             raise CandidateError(f"the candidate could not be set up: {text}")
+        if self._way is not None:
+            self._door = self._way.open(str(answer.get("shut", "")))
         self._reader = asyncio.create_task(self._read())
+
+    @property
+    def door(self) -> Door | None:
+        """What commands in it reach listed hosts by, where there is such a thing."""
+        return self._door
 
     def _send(self, frame: Mapping[str, Any]) -> None:
         assert self._child.stdin is not None
@@ -92,6 +122,8 @@ class Session:
             pass
         finally:
             self._ended = True
+            if self._door is not None:
+                self._door.shut()
             for future in self._pending.values():
                 if not future.done():
                     future.set_exception(_lost())
@@ -148,6 +180,10 @@ class Session:
         False if the holder did not go in good order, so that what it held may still be dying.
         """
         self._ended = True
+        if self._way is not None:
+            self._way.close()
+        if self._door is not None:
+            await self._door.close()
         stdin = self._child.stdin
         if stdin is not None and not stdin.is_closing():
             stdin.close()
@@ -160,6 +196,35 @@ class Session:
                 self._reader.cancel()
                 await asyncio.gather(self._reader, return_exceptions=True)
         return self._child.returncode == 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The pair of sockets over which a holder hands its door to us."""
+
+    proxy: HostProxy
+    ours: socket.socket
+    theirs: socket.socket
+
+    @classmethod
+    def make(cls, proxy: HostProxy) -> "_Way":
+        return cls(proxy, *socket.socketpair())
+
+    def open(self, shut: str) -> Door | None:
+        """Takes what the holder has sent, unless it says why there is nothing."""
+        try:
+            if shut:
+                logger.warning("the hosts of %s cannot be reached in this sandbox: %s", SETTING, shut)
+                return None
+            self.ours.setblocking(False)
+            _, handles, _, _ = socket.recv_fds(self.ours, 16, 1, socket.MSG_CMSG_CLOEXEC)
+            return self.proxy.open(socket.socket(fileno=handles[0]))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
 
 
 def kill_marked(mark: str) -> None:

@@ -9,10 +9,11 @@ import stat
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from agent_lsp.domain.network_hosts import HostList
 from agent_lsp.workspace.installed import installed_elsewhere
 from agent_lsp.workspace.runners.environments import prefixes as made_prefixes
 from agent_lsp.workspace.snapshot import GitTrees
@@ -91,10 +92,11 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the person allows commands beyond the rule: the network, and paths that stay visible."""
+    """What the person allows commands beyond the rule: the network or some hosts, and paths that stay visible."""
 
     network: bool = False
     visible: tuple[str, ...] = ()
+    hosts: HostList = field(default_factory=HostList)
 
 
 @dataclass(frozen=True, slots=True)

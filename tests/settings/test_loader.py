@@ -109,6 +109,7 @@ def test_every_key_can_be_set_by_its_environment_name(place: Place) -> None:
         "string": "X",
         "http or https address": "http://localhost:1",
         "list of strings, or one string": "a 'b c'",
+        "list of hosts, or one string": "a.org *.b.org:8443",
     }
     for entry in catalogue().values():
         choice = re.findall(r'"(\w+)"', entry.type_name)
@@ -167,6 +168,12 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("[log]\nmax_mb = 2000-01-01\n", "`log.max_mb` must be number", ""),
     ('[log]\nlevel = "loud"\n', '"debug" or "info" or "warning" or "error", not \'loud\'', ""),
     ('[sandbox]\nnetwork = "yes"\n', "`sandbox.network` must be true or false, not 'yes'", ""),
+    (
+        '[sandbox]\nnetwork_hosts = ["https://x.org"]\n',
+        "`sandbox.network_hosts` must be",
+        "'https://x.org': a host is a name",
+    ),
+    ('[sandbox]\nnetwork_hosts = "a.org b.org/c"\n', "`sandbox.network_hosts` must be", "'b.org/c': a host is a name"),
     ("[tests]\nargs = [1]\n", "`tests.args` must be list of strings", ""),
     ('[tests]\ncommand = "a \'b"\n', "`tests.command` must be list of strings", ""),
     ("[model.name]\ndeep = 1\n", "`model.name` must be string", ""),
@@ -369,6 +376,7 @@ RISKY = {
     "tests.new_findings": '"off"',
     "sandbox.kind": '"clone"',
     "sandbox.network": "true",
+    "sandbox.network_hosts": '["index.example.net"]',
     "sandbox.commands_without_sandbox": "true",
     "sandbox.visible": '["~/.ssh"]',
     "proposal.allow_unproven": "true",

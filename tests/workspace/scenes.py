@@ -12,6 +12,7 @@ import pytest
 from agent_lsp.domain.ports import Candidate, CandidatePool, Command, CommandResult, SandboxKind
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.probe import Finding, try_kind
+from agent_lsp.workspace.sight import Access
 from agent_lsp.workspace.snapshot import GitTrees
 from tests.plain import PlainPool, PlainTrees
 
@@ -60,13 +61,18 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(tmp_path: Path, kind: SandboxKind | None, files: Mapping[str, str | bytes]) -> AsyncIterator[Scene]:
+async def scene(
+    tmp_path: Path,
+    kind: SandboxKind | None,
+    files: Mapping[str, str | bytes],
+    access: Access = Access(),  # noqa: B008 - frozen
+) -> AsyncIterator[Scene]:
     """A workspace with these files and a pool of one kind; skips where the machine cannot."""
     root, cache = tmp_path / "workspace", tmp_path / "cache"
     root.mkdir(exist_ok=True)
     put(root, files)
     trees = GitTrees(root, cache)
-    pool = Pool(root, cache, trees, kind)
+    pool = Pool(root, cache, trees, kind, access)
     if kind is not None:
         if kind not in _TRIED:
             _TRIED[kind] = await try_kind(tmp_path / "probe", kind)

@@ -12,6 +12,7 @@ from agent_lsp.domain.ports import Command, CommandResult
 DEFAULT_TIMEOUT_S: Final = 120.0
 LONGEST_TIMEOUT_S: Final = 900.0
 MOST_CHARACTERS: Final = 20_000
+MOST_REFUSED: Final = 10
 
 
 class RunCommand(ToolInput):
@@ -28,7 +29,8 @@ async def _run(given: RunCommand, bench: Bench) -> Answer:
         timeout_s = max(1.0, min(timeout_s, remaining_s))
     done = await bench.candidate.run(Command(("sh", "-c", given.command), timeout_s=timeout_s))
     output = shortened(done.output.rstrip("\n"), MOST_CHARACTERS) or "(no output)"
-    return Answer(f"{_ending(done, timeout_s)}\n{output}", trouble=done.exit_status != 0)
+    refused = [f"{row}." for row in done.refused[:MOST_REFUSED]]
+    return Answer("\n".join([_ending(done, timeout_s), *refused, output]), trouble=done.exit_status != 0)
 
 
 def _ending(done: CommandResult, timeout_s: float) -> str:
@@ -42,7 +44,8 @@ def _ending(done: CommandResult, timeout_s: float) -> str:
 TOOL: Final = Tool(
     name="run_command",
     description=(
-        "Runs a shell command in a sandboxed copy of the workspace, without network. Nothing is asked on stdin. "
+        "Runs a shell command in a sandboxed copy of the workspace, without network (where HTTPS_PROXY is set, it "
+        "leads to the few hosts that the person lists). Nothing is asked on stdin. "
         "For tests use run_tests, for reading and changing files the file tools."
     ),
     effect=Effect.COMMAND,
