@@ -98,6 +98,13 @@ def test_no_process_starts_outside_the_workspace_folder(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=_name)
+def test_a_model_is_asked_in_one_place_behind_the_veil_that_masks_secrets(module: Path) -> None:
+    asks = "respond" in _calls(ast.parse(module.read_text()))
+    behind = {"agent/routing.py", "providers/recorded.py"}
+    assert not asks or _name(module) in {"agent/veil.py", "agent/conversation.py"} | behind
+
+
+@pytest.mark.parametrize("module", MODULES, ids=_name)
 def test_files_functions_and_classes_stay_within_their_budgets(module: Path) -> None:
     text = module.read_text()
     assert len(text.splitlines()) <= 400, "file longer than 400 lines"

@@ -6,6 +6,7 @@ from string import Template
 from typing import Final
 
 from agent_lsp.agent.findings import shortened
+from agent_lsp.agent.private_files import GuardedCandidate, PrivateFiles
 from agent_lsp.agent.tools.tool import numbered
 from agent_lsp.domain.changes import FileEdit, unified_diff
 from agent_lsp.domain.errors import ConfigError
@@ -46,11 +47,11 @@ class Prompts:
         return Template(self.texts[name]).safe_substitute({key: str(value) for key, value in values.items()}).strip()
 
 
-async def goal_text(prompts: Prompts, goal: Goal, candidate: Candidate) -> str:
+async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate) -> str:
     """The first message: the goal, where it comes from, and what a newcomer looks at first."""
     sections = [
         await _focus(goal, candidate),
-        _problems(goal.problems),
+        _problems(goal.problems, candidate.private),
         _bullets("Tests that must pass at the end", goal.tests),
         _bullets("Tests to run are limited to", goal.scope),
         await _top_level(candidate),
@@ -87,10 +88,12 @@ def diff_text(edits: Sequence[FileEdit]) -> str:
     return shortened(unified_diff(edits), MOST_DIFF_CHARACTERS) if edits else "No file was changed."
 
 
-async def _focus(goal: Goal, candidate: Candidate) -> str:
+async def _focus(goal: Goal, candidate: GuardedCandidate) -> str:
     """The file that the goal was stated in, whole if it is short, else the lines around the selection."""
     if goal.path is None:
         return ""
+    if goal.path in candidate.private:
+        return f"# Where: {goal.path} (private: it cannot be shown)"
     entry = await candidate.read(goal.path)
     decoded = decode(entry.content) if entry is not None else None
     if decoded is None:
@@ -110,9 +113,10 @@ async def _focus(goal: Goal, candidate: Candidate) -> str:
     return f"{place}\n\n{numbered(shown, first + 1)}" + ("" if last >= len(lines) else "\n…")
 
 
-def _problems(problems: Sequence[Problem]) -> str:
+def _problems(problems: Sequence[Problem], private: PrivateFiles) -> str:
     rows = [
-        f"- {problem.path}:{problem.line + 1}: {shortened(problem.message, 1500)}"
+        f"- {problem.path}:{problem.line + 1}: "
+        + ("(private: it cannot be shown)" if problem.path in private else shortened(problem.message, 1500))
         + (f" ({' '.join(part for part in (problem.source, problem.code) if part)})" if problem.source else "")
         for problem in problems[:MOST_PROBLEMS]
     ]

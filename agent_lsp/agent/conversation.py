@@ -13,6 +13,7 @@ from agent_lsp.agent.findings import shortened
 from agent_lsp.agent.ledger import DeedKind
 from agent_lsp.agent.ledger_records import turn_data, turn_of
 from agent_lsp.agent.toolbox import Served, Toolbox
+from agent_lsp.agent.veil import Veil
 from agent_lsp.domain.conversation import (
     Answerer,
     Block,
@@ -82,11 +83,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Who answers, and how patiently it is asked."""
+    """Who answers, how patiently it is asked, and what it may not see."""
 
     model: Model
     clock: Clock
     patience: Patience
+    veil: Veil
     max_tokens: int = 16_000
 
 
@@ -200,7 +202,7 @@ class Conversation:
         prose = _Prose(exchange.tell, self._voice.clock)
         try:
             async with asyncio.timeout(exchange.desk.remaining_s()) as limit:
-                turn = await self._voice.model.respond(request, prose.hear)
+                turn = await self._voice.veil.respond(self._voice.model, request, prose.hear)
         except TimeoutError as error:
             if limit.expired():
                 exchange.desk.check_budget()

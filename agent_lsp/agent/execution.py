@@ -35,7 +35,7 @@ class ModelExecution:
         conversation = self._conversation
         if conversation is None:
             conversation = self._conversation = self._work.conversation(Phase.EXECUTION)
-            conversation.add(await goal_text(prompts, task.goal, task.candidate))
+            conversation.add(await goal_text(prompts, task.goal, self._work.seen(task.candidate)))
         key = (task.index, step.title)
         if key not in self._started:
             self._started.add(key)

@@ -8,6 +8,7 @@ from agent_lsp.agent.context import Prompts
 from agent_lsp.agent.conversation import Conversation, Exchange, Voice
 from agent_lsp.agent.desk import LoneDesk
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
+from agent_lsp.agent.private_files import GuardedCandidate, PrivateFiles
 from agent_lsp.agent.routing import Route
 from agent_lsp.agent.toolbox import Toolbox
 from agent_lsp.agent.tools import (
@@ -28,6 +29,8 @@ from agent_lsp.agent.tools import (
 )
 from agent_lsp.agent.tools.tool import Bench, RunSuite, Tool
 from agent_lsp.domain.conversation import Phase
+from agent_lsp.domain.ports import Candidate
+from agent_lsp.domain.verdict import SuiteReport
 
 READING: Final[tuple[Tool[Any], ...]] = (list_files.TOOL, search.TOOL, read_file.TOOL)
 
@@ -52,13 +55,21 @@ TOOLS: Final[dict[Phase, tuple[Tool[Any], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelWork:
-    """A language model at work for one run: who answers, with which prompts, and how tests are run for it."""
+    """A language model at work for one run: who answers, with which prompts, and how tests are run for it.
+
+    What is `private` it never sees.
+    """
 
     voice: Voice
     prompts: Prompts
     run_suite: RunSuite
     commands_without_sandbox: bool = False
     route: Route = field(default_factory=Route)
+    private: PrivateFiles = field(default_factory=PrivateFiles)
+
+    def seen(self, candidate: Candidate) -> GuardedCandidate:
+        """The candidate as the model has it."""
+        return GuardedCandidate(candidate, self.private)
 
     def conversation(self, phase: Phase) -> Conversation:
         """A new conversation with the phase's system prompt."""
@@ -67,7 +78,12 @@ class ModelWork:
     def exchange(self, phase: Phase, task: PlanTask | StepTask | ReflectionTask) -> Exchange:
         """The phase's tools on the task's candidate, and the run behind the task."""
         desk = task.desk or LoneDesk()
-        bench = Bench(task.candidate, self.run_suite, desk)
+
+        async def run_suite(_: Candidate, tests: Sequence[str]) -> SuiteReport:
+            return await self.run_suite(task.candidate, tests)  # tests may read what is private
+
+        bench = Bench(self.seen(task.candidate), run_suite, desk, private=self.private)
         tools: Sequence[Tool[Any]] = TOOLS[phase]
-        toolbox = Toolbox(tools, bench, task.journal, commands_without_sandbox=self.commands_without_sandbox)
+        allowed = self.commands_without_sandbox
+        toolbox = Toolbox(tools, bench, task.journal, self.voice.veil, commands_without_sandbox=allowed)
         return Exchange(toolbox, task.tell, task.journal, desk)

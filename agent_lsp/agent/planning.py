@@ -21,7 +21,7 @@ class ModelPlanning:
         """The model's plan; the goal itself as the one step if it gives none although reminded."""
         self._work.route.planning(task.goal, again=task.previous is not None)
         conversation = self._work.conversation(Phase.PLANNING)
-        conversation.add(await goal_text(self._work.prompts, task.goal, task.candidate))
+        conversation.add(await goal_text(self._work.prompts, task.goal, self._work.seen(task.candidate)))
         if task.previous is not None:
             rejected = plan_text(task.previous)
             conversation.add(self._work.prompts.fill("replan", plan=rejected, feedback=task.feedback))

@@ -39,7 +39,7 @@ class ModelReflection:
             count=len(task.plan.steps),
             title=task.plan.steps[task.index].title,
             outcome=told or "No summary was given.",
-            diff=diff_text(await task.candidate.harvest()),
+            diff=diff_text(await self._work.seen(task.candidate).harvest()),
             findings=task.findings or "No tests were run on it.",
             tries_left=task.tries_left,
         )

@@ -12,6 +12,7 @@ from agent_lsp.agent.engines import Record
 from agent_lsp.agent.findings import shortened
 from agent_lsp.agent.ledger import DeedKind, Ledger
 from agent_lsp.agent.tools.tool import Answer, Bench, Tool, ToolInput
+from agent_lsp.agent.veil import Veil
 from agent_lsp.domain.conversation import ToolCall, ToolResult, ToolSpec
 from agent_lsp.domain.errors import AgentLspError, ToolError
 from agent_lsp.domain.events import EventKind
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MOST_RESULT_CHARACTERS: Final = 80_000
 MOST_JOURNALLED_CHARACTERS: Final = 2000
+_WITH_REAL_BYTES: Final = (Effect.EDIT, Effect.COMMAND)
+"""What a model writes to people and journals keeps its placeholders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,16 @@ class Toolbox:
     """The tools of one phase, with what they work with."""
 
     def __init__(
-        self, tools: Sequence[Tool[Any]], bench: Bench, record: Record, *, commands_without_sandbox: bool = False
+        self,
+        tools: Sequence[Tool[Any]],
+        bench: Bench,
+        record: Record,
+        veil: Veil,
+        *,
+        commands_without_sandbox: bool = False,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._bench, self._record = bench, record
+        self._bench, self._record, self._veil = bench, record, veil
         self._commands_without_sandbox = commands_without_sandbox
 
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -77,7 +86,8 @@ class Toolbox:
         try:
             if tool is None:
                 raise ToolError(f"There is no tool {call.name} here. These are: {', '.join(self._tools)}.")
-            given = _validated(tool, call.input)
+            written = self._veil.put_back(call.input) if tool.effect in _WITH_REAL_BYTES else call.input
+            given = _validated(tool, written)
             self._decide(tool)
             answer = await self._run(tool, given)
         except ToolError as error:

@@ -12,6 +12,7 @@ from agent_lsp.agent.repair.search import RepairOptions
 from agent_lsp.agent.routing import Board, Route, RoutedModel
 from agent_lsp.agent.stages import StagedGate
 from agent_lsp.app.configuration import Configuration
+from agent_lsp.app.curtain import Curtain
 from agent_lsp.app.models import Models
 from agent_lsp.app.prompts import load_prompts
 from agent_lsp.domain.ports import Clock, RunnerFinder
@@ -25,6 +26,7 @@ class EngineMaker:
     gate: StagedGate
     finder: RunnerFinder
     clock: Clock
+    curtain: Curtain
     models: Models
     configuration: Configuration
     _prompts: Prompts | None = None
@@ -50,13 +52,16 @@ class EngineMaker:
     def _work(self, settings: Settings) -> ModelWork:
         if self._prompts is None:
             self._prompts = Prompts(load_prompts())
+        private = self.curtain.private(settings)
         route = Route()
         routed = RoutedModel(self.board, route, self.clock)
-        voice = Voice(routed, self.clock, Patience(attempts=settings.model.retries + 1), settings.model.max_tokens)
+        patience = Patience(attempts=settings.model.retries + 1)
+        voice = Voice(routed, self.clock, patience, self.curtain.veil(private), settings.model.max_tokens)
         return ModelWork(
             voice,
             self._prompts,
             run_suite=self.gate.run_once,
             commands_without_sandbox=settings.sandbox.commands_without_sandbox,
             route=route,
+            private=private,
         )

@@ -22,6 +22,7 @@ from agent_lsp.agent.stages import StagedGate
 from agent_lsp.agent.world import World
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.console_story import ToldJournal, log_failures
+from agent_lsp.app.curtain import Curtain
 from agent_lsp.app.engines import EngineMaker
 from agent_lsp.app.laboratory import laboratory
 from agent_lsp.app.logs import start_log
@@ -137,9 +138,10 @@ async def open_runtime(
     lab = laboratory(root, configuration)
     trees, pool, gate = lab.trees, lab.pool, lab.gate
     models = _model_desk(configuration, root, publish, lent)
-    engines = EngineMaker(gate, configuration.finder, CLOCK, models.models, configuration)
-    database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     redactor = Redactor(os.environ)
+    curtain = Curtain(trees, redactor.name)
+    engines = EngineMaker(gate, configuration.finder, CLOCK, curtain, models.models, configuration)
+    database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     journal = ToldJournal(StoredJournal(database, redact=redactor.mask))
     session: Session
 

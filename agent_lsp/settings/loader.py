@@ -23,7 +23,7 @@ from agent_lsp.settings.layers import (
     read_user_layer,
 )
 from agent_lsp.settings.model import Settings
-from agent_lsp.settings.restriction import Withheld, digest, question, rule_of
+from agent_lsp.settings.restriction import Withheld, digest, joined, question, rule_of
 from agent_lsp.settings.trust import TrustStore, trust_file
 
 _SHOWN_PROBLEMS = 5
@@ -69,7 +69,7 @@ def load(
     decision = TrustStore(trust_file(environ)).decision(root, mark) if withheld else None
     kept_back = () if decision else withheld
     for key in wanted.keys() - {row.key for row in kept_back}:
-        values[key], sources[key] = wanted[key], workspace.source
+        values[key], sources[key] = joined(key, wanted[key], values.get(key)), workspace.source
     _check_names(environ)
     for layer in (environment_layer(environ), client_layer(client), arguments_layer(arguments)):
         _lay(layer, values, sources)

@@ -181,6 +181,24 @@ class BudgetSettings(Section):
         return Budget(self.day_tokens, self.day_cost_usd, self.day_wall_clock_s, self.day_turns)
 
 
+PRIVATE: Final = (
+    *(".env", ".env.*", "!.env.example", "!.env.sample", "!.env.template", "!.env.dist"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk"),
+    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".netrc", "_netrc", ".pgpass", ".pypirc", ".npmrc", ".htpasswd"),
+    *(".ssh/", ".aws/", ".gnupg/", ".docker/config.json", ".kube/config"),
+)
+
+
+class ContextSettings(Section):
+    """`[context]`: what a language model is shown."""
+
+    private: Words = Field(
+        default=PRIVATE,
+        description="Files that no model ever sees, as patterns of a .gitignore. What the workspace's file names, and "
+        "a file `.agentignore` at its root, comes on top.",
+    )
+
+
 class SuiteSettings(Section):
     """`[tests]`: how the workspace's tests are run."""
 
@@ -320,6 +338,7 @@ class Settings(Section):
     endpoints: Mapping[str, EndpointSettings] = {}
     tiers: TierSettings = TierSettings()
     budget: BudgetSettings = BudgetSettings()
+    context: ContextSettings = ContextSettings()
     tests: SuiteSettings = SuiteSettings()
     sandbox: SandboxSettings = SandboxSettings()
     proposal: ProposalSettings = ProposalSettings()

@@ -61,6 +61,18 @@ def _adds(value: Any, below: Any) -> bool:
     return not set(value) <= set(below)
 
 
+def _takes_away(value: Any, below: Any) -> bool:
+    """Of patterns the last that matches decides: one with `!` opens what others shut."""
+    return any(pattern.startswith("!") for pattern in value if pattern not in below)
+
+
+def joined(key: str, value: Any, below: Any) -> Any:
+    """What the workspace's file gets where its list is laid upon the one beneath instead of replacing it."""
+    if key not in _JOINED:
+        return value
+    return (*below, *(part for part in value if part not in below))
+
+
 def _set(why: str) -> Rule:
     return Rule("with trust", why, _differs)
 
@@ -72,6 +84,8 @@ def _raise(why: str) -> Rule:
 _WHO: Final = "chooses who gets your code"
 _PRICE: Final = "changes what a run is counted to cost"
 _LIMIT: Final = "raises a limit of yours"
+
+_JOINED: Final = frozenset({"context.private"})
 
 RULES: Final[Mapping[str, Rule]] = {
     "model.provider": _set(_WHO),
@@ -96,6 +110,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "budget.day_cost_usd": _raise(_LIMIT),
     "budget.day_turns": _raise(_LIMIT),
     "budget.day_wall_clock_s": _raise(_LIMIT),
+    "context.private": Rule("adds: yes; takes away: with trust", "shows models files of yours", _takes_away),
     "tests.interpreter": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.command": Rule("inside a sandbox; else with trust", "names a program to run", _differs, True),
     "tests.baselines_mb": _raise(_LIMIT),

@@ -7,9 +7,11 @@ detector of public addresses (an address is no secret, and a version number look
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 from urllib.parse import quote
+
+from agent_lsp.storage.code_words import of_words, reads_as_code
 
 MASK: Final = "***"
 MIN_VALUE_LENGTH: Final = 8
@@ -41,7 +43,8 @@ _NAME = (
     r"|password|passwd|passphrase|pwd|secret|token|credentials?)[\w\-]{0,20}"
 )
 _ASSIGNED = re.compile(
-    rf"(?P<lead>\b{_NAME}['\"\\]{{0,3}}\]?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}[rbf]?)"
+    rf"(?P<lead>\b{_NAME}['\"\\]{{0,3}}\]?\s{{0,4}}"
+    r"(?::\s{0,4}[A-Za-z_][\w.\[\]| ]{0,40}=\s{0,4}(?=[rbf]?[\"'`])|(?::=|=>|[:=])\s{0,4})[rbf]?)"
     rf"(?:(?P<quote>\\?[\"'`])(?P<quoted>(?:(?!(?P=quote)).){{1,2000}})(?P=quote)|(?P<bare>[^\s\"'`,;&)\]}}<>]{{3,2000}}))",
     re.IGNORECASE,
 )
@@ -127,24 +130,34 @@ class Redactor:
 
     def mask(self, text: str) -> str:
         """The text with every secret replaced by `***`. Only a private key takes its line ends with it."""
+        return self._masked(text, _Stars())
+
+    def name(self, text: str, name: Callable[[str], str]) -> str:
+        """The text with every secret replaced by what `name` says of it, so that it can be put back.
+
+        For text in which code must stay readable: what is plainly code (`token = lexer.next()`) is no secret here.
+        """
+        return self._masked(text, _Names(name))
+
+    def _masked(self, text: str, hiding: "_Hiding") -> str:
         for value in self._known:
             if value in text:
-                text = text.replace(value, MASK)
+                text = text.replace(value, hiding.hidden(value))
         if not suspicious(text):
             return text
-        text = _KEY_BLOCK.sub(rf"\1{MASK}", text)
-        return "".join(self._mask_line(line) for line in text.splitlines(keepends=True))
+        text = _KEY_BLOCK.sub(lambda match: match[1] + hiding.hidden(match[0][len(match[1]) :]), text)
+        return "".join(self._mask_line(line, hiding) for line in text.splitlines(keepends=True))
 
-    def _mask_line(self, line: str) -> str:
+    def _mask_line(self, line: str, hiding: "_Hiding") -> str:
         if not suspicious(line):
             return line
         for pattern in _PATTERNS:
-            line = pattern.sub(_replacement, line)
-        for secret in self._found_by_detectors(line):
-            line = line.replace(secret, MASK)
+            line = pattern.sub(lambda match: _replacement(match, hiding), line)
+        for secret in self._found_by_detectors(line, hiding):
+            line = line.replace(secret, hiding.hidden(secret))
         return line
 
-    def _found_by_detectors(self, line: str) -> list[str]:
+    def _found_by_detectors(self, line: str, hiding: "_Hiding") -> list[str]:
         if self._detectors is None:
             self._detectors = _load_detectors()
         found: set[str] = set()
@@ -156,7 +169,7 @@ class Redactor:
             for name, detector in self._detectors.items():
                 if quoted or name != _NEEDS_QUOTES:
                     found.update(detector.analyze_string(window))
-        clean = (secret for secret in found if len(secret) >= _MIN_FOUND_LENGTH and MASK not in secret)
+        clean = (secret for secret in found if len(secret) >= _MIN_FOUND_LENGTH and not hiding.spares_found(secret))
         return sorted((s for s in clean if not _PLAIN_WORD.fullmatch(s)), key=len, reverse=True)
 
 
@@ -172,14 +185,52 @@ def _looks_made(token: str) -> bool:
     return any(map(str.isdigit, token)) and not _DIGEST.fullmatch(token)
 
 
-def _replacement(match: re.Match[str]) -> str:
+def _replacement(match: re.Match[str], hiding: "_Hiding") -> str:
     groups = match.groupdict()
+    if hiding.spares(match):
+        return match.group()
     if groups.get("quoted") is not None:
-        return f"{groups['lead']}{groups['quote']}{MASK}{groups['quote']}"
+        return f"{groups['lead']}{groups['quote']}{hiding.hidden(groups['quoted'])}{groups['quote']}"
     bare, lead = groups["bare"], groups["lead"]
     if _PLAIN_WORD.fullmatch(bare) or (_COUNT.fullmatch(bare) and "token" in lead.lower()):
         return match.group()
-    return f"{lead}{MASK}"
+    return f"{lead}{hiding.hidden(bare)}"
+
+
+class _Hiding(Protocol):
+    """What stands in a secret's place, and what is left alone."""
+
+    def hidden(self, secret: str) -> str: ...
+    def spares(self, match: re.Match[str]) -> bool: ...
+    def spares_found(self, secret: str) -> bool: ...
+
+
+class _Stars:
+    """For the log: nothing is spared, nothing comes back."""
+
+    def hidden(self, secret: str) -> str:
+        del secret
+        return MASK
+
+    def spares(self, match: re.Match[str]) -> bool:
+        del match
+        return False
+
+    def spares_found(self, secret: str) -> bool:
+        return MASK in secret
+
+
+class _Names:
+    """For what a model reads."""
+
+    def __init__(self, name: Callable[[str], str]) -> None:
+        self.hidden = name
+
+    def spares(self, match: re.Match[str]) -> bool:
+        return reads_as_code(match)
+
+    def spares_found(self, secret: str) -> bool:
+        return of_words(secret)
 
 
 def _known_values(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from agent_lsp.agent.model_work import ModelWork
 from agent_lsp.agent.review import Review
 from agent_lsp.agent.session import RunPolicy, Session
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
+from agent_lsp.agent.veil import Veil
 from agent_lsp.agent.world import World
 from agent_lsp.app.prompts import load_prompts
 from agent_lsp.domain.changes import Entry
@@ -24,6 +25,7 @@ from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Candidate, Clock
 from agent_lsp.domain.task import Budget, RunState
 from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
+from agent_lsp.storage.redaction import Redactor
 from agent_lsp.workspace.files import DiskFiles
 from tests.agent.review_world import ContentGate, MemoryCheckpoints, MemoryEditor, MemoryJournal
 from tests.plain import PlainCandidate, PlainPool, PlainTrees, files_under
@@ -118,7 +120,7 @@ class SessionWorld:
         model = self.model
         if model is None:
             return RunPolicy(EngineChoice(None, lambda _: self.embedded), self.budget)
-        voice = Voice(model, self.clock, self.patience)
+        voice = Voice(model, self.clock, self.patience, Veil(Redactor({}).name, b"key"))
 
         def engines() -> Engines:
             prompts = Prompts(load_prompts())

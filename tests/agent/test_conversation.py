@@ -15,6 +15,7 @@ from agent_lsp.agent.meter import Meter
 from agent_lsp.agent.model_work import TOOLS
 from agent_lsp.agent.toolbox import Toolbox
 from agent_lsp.agent.tools.tool import Bench
+from agent_lsp.agent.veil import Veil
 from agent_lsp.domain.conversation import ModelRequest, ModelTurn, Phase, StopReason, ToolResult
 from agent_lsp.domain.errors import (
     BudgetSpentError,
@@ -28,6 +29,7 @@ from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Candidate, Clock
 from agent_lsp.domain.task import Budget
 from agent_lsp.domain.verdict import SuiteReport
+from agent_lsp.storage.redaction import Redactor
 from tests.plain import PlainCandidate, PlainTrees, files_under
 from tests.scripted_model import Line, ScriptedModel, call, finish, results, texts, turn, wellformed
 
@@ -47,7 +49,8 @@ class Talk:
         self.now_s = 0.0
         clock = Clock(time.time, lambda: self.now_s, self.sleep)
         self.desk = RunDesk(Meter(budget or Budget(), clock.monotonic), PauseSwitch(lambda: None), lambda _q, _o: None)
-        self.conversation = Conversation(Voice(self.model, clock, self.patience), Phase.EXECUTION, "Work.")
+        self.veil = Veil(Redactor({}).name, b"key")
+        self.conversation = Conversation(Voice(self.model, clock, self.patience, self.veil), Phase.EXECUTION, "Work.")
         self.conversation.add("Do it.")
 
     async def sleep(self, delay_s: float) -> None:
@@ -63,7 +66,7 @@ class Talk:
             self.journal.append((kind, data))
 
         bench = Bench(self.candidate, no_suite, self.desk)
-        box = Toolbox(TOOLS[Phase.EXECUTION], bench, record, commands_without_sandbox=True)
+        box = Toolbox(TOOLS[Phase.EXECUTION], bench, record, self.veil, commands_without_sandbox=True)
         try:
             return await self.conversation.until_ended(
                 Exchange(box, lambda message, _: self.told.append(message), record, self.desk), "Call finish_step."
@@ -322,7 +325,7 @@ async def test_commands_are_denied_without_a_sandbox_unless_allowed_and_the_rule
     async def no_suite(candidate: Candidate, tests: Sequence[str]) -> SuiteReport:
         return SuiteReport("none")
 
-    box = Toolbox(TOOLS[Phase.EXECUTION], Bench(talk.candidate, no_suite), lambda *row: journal.append(row))
+    box = Toolbox(TOOLS[Phase.EXECUTION], Bench(talk.candidate, no_suite), lambda *row: journal.append(row), talk.veil)
     served = await box.serve(call("run_command", command="echo hi > made"))
     await talk.candidate.close()
     assert served.result.failed

@@ -11,12 +11,14 @@ from agent_lsp.agent.toolbox import Served, Toolbox
 from agent_lsp.agent.tools.globs import glob_matcher
 from agent_lsp.agent.tools.search import _PYTHONS, _python
 from agent_lsp.agent.tools.tool import Bench
+from agent_lsp.agent.veil import Veil
 from agent_lsp.domain.changes import Entry, FileMode
 from agent_lsp.domain.conversation import Phase
 from agent_lsp.domain.errors import RunnerUnavailableError, ToolError
 from agent_lsp.domain.plan import Assessment, Plan, Reflection, ReflectionDecision
 from agent_lsp.domain.ports import Candidate
 from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
+from agent_lsp.storage.redaction import Redactor
 from tests.plain import PlainCandidate, PlainTrees
 from tests.scripted_model import call
 
@@ -48,7 +50,10 @@ class Workroom:
         tools = {
             tool.name: tool for phase in (Phase.PLANNING, Phase.EXECUTION, Phase.REFLECTION) for tool in TOOLS[phase]
         }
-        self.box = Toolbox(tuple(tools.values()), self.bench, lambda _kind, _data: None, commands_without_sandbox=True)
+        veil = Veil(Redactor({}).name, b"key")
+        self.box = Toolbox(
+            tuple(tools.values()), self.bench, lambda _kind, _data: None, veil, commands_without_sandbox=True
+        )
 
     async def _suite(self, candidate: Candidate, tests: Sequence[str]) -> SuiteReport:
         self.asked.append(tests)

@@ -369,6 +369,7 @@ RISKY = {
     "budget.wall_clock_s": "99999",
     "budget.turns": "101",
     "budget.tries": "99",
+    "context.private": '["!.env"]',
     "tests.interpreter": '"/tmp/python"',
     "tests.command": '["rm", "-rf", "/"]',
     "tests.baselines_mb": "5000",
@@ -388,6 +389,14 @@ RISKY = {
 
 def _toml(values: Mapping[str, str]) -> str:
     return "".join("[{}]\n{} = {}\n".format(*key.split("."), value) for key, value in values.items())
+
+
+def test_private_files_that_a_workspace_names_come_on_top_of_the_persons_own(place: Place) -> None:
+    place.user.write_text('[context]\nprivate = ["mine"]\n')
+    place.workspace('[context]\nprivate = ["theirs/", "mine"]\n')
+    loaded = place.load()
+    assert loaded.settings.context.private == ("mine", "theirs/")
+    assert loaded.withheld == ()
 
 
 def test_every_restricted_key_has_a_sample_here() -> None:

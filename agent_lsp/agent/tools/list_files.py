@@ -33,7 +33,8 @@ async def _run(given: ListFiles, bench: Bench) -> Answer:
         paths = [path for path in paths if matcher.fullmatch(path)]
         if not paths:
             return Answer(f"No file under {folder} matches {given.glob}.")
-    return Answer(_listing(paths, folder))
+    shown = [f"{path}  (private: cannot be read)" if path in bench.private else path for path in paths]
+    return Answer(_listing(shown, folder))
 
 
 def _listing(paths: Sequence[str], folder: str) -> str:

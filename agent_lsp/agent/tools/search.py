@@ -71,6 +71,7 @@ async def _run(given: Search, bench: Bench) -> Answer:
         paths = [folder]
     if not paths and folder != ".":
         raise ToolError(f"There is nothing at {folder}.{await nearest(bench, folder)}")
+    paths = [path for path in paths if path not in bench.private]
     if given.glob:
         matcher = glob_matcher(given.glob)
         paths = [path for path in paths if matcher.fullmatch(path)]
@@ -162,7 +163,7 @@ def _shown(hits: list[str], pattern: str, searcher: tuple[str, ...]) -> str:
 TOOL: Final = Tool(
     name="search",
     description=(
-        "Searches the workspace's files for a regular expression (ripgrep syntax, ignored files left out). "
+        "Searches the workspace's files for a regular expression (ripgrep syntax; ignored and private files left out). "
         "Gives path:line: text."
     ),
     effect=Effect.READ,

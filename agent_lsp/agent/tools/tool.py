@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from agent_lsp.agent.engines import Desk
+from agent_lsp.agent.private_files import PrivateFiles
 from agent_lsp.domain.changes import Entry
 from agent_lsp.domain.conversation import ToolSpec
 from agent_lsp.domain.errors import ToolError
@@ -27,12 +28,16 @@ class ToolInput(BaseModel):
 
 @dataclass(slots=True)
 class Bench:
-    """What tools work with in one run. `searcher` is found by the first search and kept."""
+    """What tools work with in one run. `searcher` is found by the first search and kept.
+
+    The candidate refuses what is `private`, which tools name and never show.
+    """
 
     candidate: Candidate
     run_suite: RunSuite
     desk: Desk | None = None
     searcher: tuple[str, ...] | None = None
+    private: PrivateFiles = field(default_factory=PrivateFiles)
 
 
 @dataclass(frozen=True, slots=True)
