@@ -1,7 +1,7 @@
 """Owns what becomes of runs that were at work when their process ended: they go on, wait, or are closed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from agent_lsp.agent.ledger import VERSION
@@ -35,6 +35,10 @@ class Resuming:
                 self._proposals.drop(str(data["proposalId"]))
             elif run_id in offered:
                 self._keeper.drop(run_id)
+
+    async def left(self) -> Mapping[str, str]:
+        """The runs that earlier processes left at work, with their goals; oldest first."""
+        return {run_id: str(data["goal"]["text"]) for run_id, data in (await self._keeper.left()).items()}
 
     async def take_up(self, session: Session, how: How, run_id: str | None = None) -> Sequence[str]:
         """Resumes what earlier processes left, or this one of it; the ids of what goes on."""

@@ -10,6 +10,7 @@ from agent_lsp.agent.approval import Approved, Rejected
 from agent_lsp.agent.engines import EngineChoice, Engines, Nobody
 from agent_lsp.agent.ledger import Ledger, resumable
 from agent_lsp.agent.loop import Loop
+from agent_lsp.agent.plan_editing import edit_plan
 from agent_lsp.agent.proposal_records import goal_kept
 from agent_lsp.agent.proposals import Proposal
 from agent_lsp.agent.run import Run, Telling
@@ -96,9 +97,15 @@ class Session:
     # --- the person steers -----------------------------------------------------------------------------------
 
     def approve(self, run_id: str, steps: tuple[Step, ...] | None) -> RunState:
-        """Takes the plan that waits, with edited steps if there are any. Raises RefusedError if none waits."""
+        """Takes the plan that waits, with edited steps if there are any. Raises RefusedError if none waits.
+
+        Of a paused run it takes the edited steps, and leaves it paused.
+        """
         entry = self._entry(run_id)
         run = entry.run
+        if run.state is RunState.PAUSED and steps is not None:
+            edit_plan(run, steps)
+            return run.state
         plan = run.plan if steps is None else plan_of(steps)
         if plan is None:
             raise RefusedError(f"run {run_id} has no plan yet", hint="Wait until it is awaiting_approval.")

@@ -33,10 +33,11 @@ _WAITS_FOR_REVIEW: Final = frozenset({"proposed", "failed", "cancelled", "discar
 
 @dataclass(frozen=True, slots=True)
 class TerminalRequest:
-    """What the command line asked for."""
+    """What the command line asked for. `resume` names a run to go on with, or is empty for the last one."""
 
     root: Path
     goal: str
+    resume: str | None = None
     json: bool = False
     apply: bool = False
     mode: str = "auto"
@@ -64,7 +65,10 @@ def run_in_terminal(request: TerminalRequest) -> int:
     if not request.root.is_dir():
         print(f"agent-lsp run: {request.root} is not a folder; name the workspace with --root", file=sys.stderr)
         return EXIT_USAGE
-    if not request.goal.strip():
+    if request.resume is not None and request.goal.strip():
+        print("agent-lsp run: give a goal or --resume, not both", file=sys.stderr)
+        return EXIT_USAGE
+    if not request.goal.strip() and request.resume is None:
         print("agent-lsp run: the goal is empty; say in a sentence what should be true afterwards", file=sys.stderr)
         return EXIT_USAGE
     try:
@@ -122,17 +126,35 @@ class _TerminalRun:
             await runtime.close()
 
     async def _work(self, runtime: Runtime) -> int:
-        asked: dict[str, Any] = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
-        asked |= {"tier": self.request.tier} if self.request.tier else {}
-        asked |= {"tests": list(self.request.tests), "scope": list(self.request.scope)}
         self.progress.start()
         await runtime.review.recover()
-        await runtime.call("run", asked)
+        left = await runtime.resuming.left()
+        if self.request.resume is None:
+            for run_id, goal in left.items():
+                self.console.print(f"interrupted: {goal}  (agent-lsp run --resume {run_id})", soft_wrap=True)
+            await runtime.call("run", self._asked())
+        else:
+            await self._resume(runtime, left)
         while not self.settled.is_set():
             await self._until_something_waits()
             if not self.settled.is_set():
                 await self._ask_person(runtime)
         return await self._conclude(runtime)
+
+    def _asked(self) -> dict[str, Any]:
+        asked: dict[str, Any] = {"runId": self.run_id, "goal": self.request.goal, "mode": self.request.mode}
+        asked |= {"tier": self.request.tier} if self.request.tier else {}
+        return asked | {"tests": list(self.request.tests), "scope": list(self.request.scope)}
+
+    async def _resume(self, runtime: Runtime, left: Mapping[str, str]) -> None:
+        run_id = self.request.resume or next(reversed(list(left)), "")
+        if run_id not in left:
+            told = f"there is no interrupted run {run_id}" if run_id else "there is no interrupted run"
+            named = "; ".join(f"{name}: {goal}" for name, goal in left.items())
+            raise UserError(told, hint=f"These are: {named}" if named else "agent-lsp replay lists all runs.")
+        self.run_id = run_id
+        if not await runtime.resuming.take_up(runtime.session, "auto", run_id):
+            raise UserError("the run was not resumed", hint=f"agent-lsp replay {run_id} shows what it did.")
 
     async def _until_something_waits(self) -> None:
         waits = [asyncio.create_task(self.settled.wait()), asyncio.create_task(self.waiting.wait())]

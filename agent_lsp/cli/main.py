@@ -35,7 +35,14 @@ def _parser() -> argparse.ArgumentParser:
     _serve_options(commands.add_parser("serve", help="the language server; stdout carries only the protocol"))
 
     run = commands.add_parser("run", help="one goal without an editor")
-    run.add_argument("goal", metavar="GOAL")
+    run.add_argument("goal", metavar="GOAL", nargs="?", default="")
+    run.add_argument(
+        "--resume",
+        metavar="RUN_ID",
+        nargs="?",
+        const="",
+        help="go on with an interrupted run (default: the last)",
+    )
     run.add_argument("--json", action="store_true", help="one JSON event per line")
     run.add_argument("--apply", action="store_true", help="write the change if its verdict allows it")
     run.add_argument(
@@ -139,6 +146,7 @@ def _run(options: argparse.Namespace) -> int:
         TerminalRequest(
             root=options.root.resolve(),
             goal=options.goal,
+            resume=options.resume,
             json=options.json,
             apply=options.apply,
             mode=options.mode,

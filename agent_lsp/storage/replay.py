@@ -29,6 +29,8 @@ def describe(events: Iterable[Event]) -> Iterator[str]:
         head = f"{max(0.0, event.time_s - started_s):9.2f} s  {event.kind.value:<15}  "
         for number, line in enumerate(told(event)):
             yield (head if number == 0 else " " * len(head)) + line
+        if event.kind is EventKind.NOTE:
+            yield from str(event.data.get("diff", "")).splitlines()
     if started_s is None:
         yield "The journal holds no such run."
         return
@@ -161,6 +163,11 @@ def _rest(data: Data) -> list[str]:
     return [", ".join(f"{key} {value if isinstance(value, str) else _compact(value)}" for key, value in data.items())]
 
 
+def _note(data: Data) -> list[str]:
+    """A change that could not be carried over is told by `describe`, whole."""
+    return _rest({key: value for key, value in data.items() if key != "diff"})
+
+
 _TELLERS: Final[Mapping[EventKind, Callable[[Data], list[str]]]] = {
     EventKind.RUN_STARTED: _started,
     EventKind.RUN_STATE: _state,
@@ -171,6 +178,7 @@ _TELLERS: Final[Mapping[EventKind, Callable[[Data], list[str]]]] = {
     EventKind.TOOL_ANSWERED: _answered,
     EventKind.VALIDATION: _validation,
     EventKind.PROPOSAL: _proposal,
+    EventKind.NOTE: _note,
     EventKind.APPLY_INTENT: _written,
     EventKind.APPLY_DONE: _written,
     EventKind.APPLY_UNDONE: _written,

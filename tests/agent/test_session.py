@@ -432,3 +432,28 @@ async def test_trust_and_settings_are_handed_to_whoever_owns_them(make: Make) ->
     assert await world.call("trust", trusted=True) == {"trusted": True}
     assert await world.call("configure", settings={"budget": {"tries": 1}}) == {}
     assert (world.trusted, world.settings) == ([True], [{"budget": {"tries": 1}}])
+
+
+async def test_the_plan_of_a_paused_run_is_edited_from_the_next_step_on(tmp_path: Path) -> None:
+    model = ScriptedModel(
+        planning=[plan("First", "Second", "Third")],
+        execution=[turn(call("write_file", path="a.py", content="one")), finish("one"), finish("two")],
+        reflection=[reflect("continue")],
+    )
+    world = SessionWorld(tmp_path, model)
+    world.needs("t::a", "a.py", "one")
+    world.put("b.py", "there\n")
+    hold = model.hold[Phase.EXECUTION] = asyncio.Event()
+    run_id = await world.run()
+    await world.until(run_id, "executing")
+    with pytest.raises(RefusedError):
+        await world.call("plan_approve", runId=run_id, steps=[{"title": "Other"}])
+    await world.call("control", runId=run_id, action="pause")
+    answer = await world.call("plan_approve", runId=run_id, steps=[{"title": "Not this"}, {"title": "Only this"}])
+    assert answer == {"state": "paused"}
+    assert [step["title"] for step in world.told("plan")[-1]["steps"]] == ["First", "Only this"]
+    hold.set()
+    await world.call("control", runId=run_id, action="resume")
+    assert (await world.until(run_id, "proposed"))["steps"] == 2
+    assert "2. [now] Only this" in texts(model.of(Phase.EXECUTION)[-1])
+    await world.close()

@@ -248,6 +248,31 @@ async def test_ctrl_c_ends_a_run_that_waits_for_an_answer(shell: MakeShell) -> N
     await ended(process)
 
 
+async def test_a_run_killed_in_a_terminal_is_named_by_the_next_and_resumed_there(shell: MakeShell) -> None:
+    agent = await shell(ScriptedBrain(execution=[calls(FIX), calls(SLEEP)]))
+    process = await agent.start("run", "make add add", "--test", GOAL_TEST)
+    await eventually(lambda: [line for line in descendants(process.pid) if SLEEPER in line])
+    [run_id] = {fact.run_id for fact in journal(agent.root)}
+    process.kill()
+    await process.wait()
+
+    assert agent.model is not None
+    before = len(agent.model.requests)
+    process = await agent.start("run", "--resume")
+    await eventually(lambda: [line for line in descendants(process.pid) if SLEEPER in line])
+    assert len(agent.model.requests) == before
+    process.kill()
+    await process.wait()
+
+    other = await agent("run", "make double double", "--json")
+    assert f"interrupted: make add add  (agent-lsp run --resume {run_id})" in other.err
+    done = await agent("run", "--resume", "r_unknown")
+    assert done.status == 2
+    assert f"there is no interrupted run r_unknown\nThese are: {run_id}: make add add" in done.err
+    done = await agent("run", "make add add", "--resume", run_id)
+    assert (done.status, done.err) == (2, "agent-lsp run: give a goal or --resume, not both\n")
+
+
 async def test_wrong_arguments_of_run_end_with_2_and_one_clear_line(shell: MakeShell) -> None:
     agent = await shell()
     nowhere = await agent("run", "make add add", "--root", "no/such/folder")
