@@ -19,7 +19,6 @@ REQUIRED: Final = frozenset({"planning", "execution", "reflection", "goal", "rep
 AROUND_LINES: Final = 40
 WHOLE_FILE_LINES: Final = 150
 MOST_TOP_ENTRIES: Final = 100
-MOST_AGENTS_CHARACTERS: Final = 12_000
 MOST_DIFF_CHARACTERS: Final = 40_000
 MOST_PROBLEMS: Final = 20
 
@@ -55,7 +54,6 @@ async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate) -
         _bullets("Tests that must pass at the end", goal.tests),
         _bullets("Tests to run are limited to", goal.scope),
         await _top_level(candidate),
-        await _agents_file(candidate),
     ]
     context = "\n\n".join(section for section in sections if section)
     return prompts.fill("goal", goal=goal.text, context="\n" + context if context else "")
@@ -131,11 +129,3 @@ async def _top_level(candidate: Candidate) -> str:
     names = sorted({path.split("/", 1)[0] + ("/" if "/" in path else "") for path in await candidate.paths()})
     more = [f"… and {len(names) - MOST_TOP_ENTRIES} more"] if len(names) > MOST_TOP_ENTRIES else []
     return "# The workspace's top level\n\n" + "  ".join([*names[:MOST_TOP_ENTRIES], *more]) if names else ""
-
-
-async def _agents_file(candidate: Candidate) -> str:
-    entry = await candidate.read("AGENTS.md")
-    decoded = decode(entry.content) if entry is not None else None
-    if decoded is None or not decoded.text.strip():
-        return ""
-    return "# The workspace's AGENTS.md\n\n" + shortened(decoded.text.strip(), MOST_AGENTS_CHARACTERS)

@@ -12,6 +12,8 @@ from agent_lsp.agent.engines import Desk, Record, Tell
 from agent_lsp.agent.findings import shortened
 from agent_lsp.agent.ledger import DeedKind
 from agent_lsp.agent.ledger_records import turn_data, turn_of
+from agent_lsp.agent.room import DEFAULT_CONTEXT_TOKENS, Room
+from agent_lsp.agent.rules import Rules
 from agent_lsp.agent.toolbox import Served, Toolbox
 from agent_lsp.agent.veil import Veil
 from agent_lsp.domain.conversation import (
@@ -30,8 +32,8 @@ from agent_lsp.domain.errors import (
     BudgetSpentError,
     ModelBrokenError,
     ModelRefusedError,
-    ModelRejectedError,
     ModelUnavailableError,
+    PromptTooLongError,
     StuckError,
 )
 from agent_lsp.domain.events import EventKind
@@ -39,12 +41,8 @@ from agent_lsp.domain.ports import Clock, Model
 
 logger = logging.getLogger(__name__)
 
-MOST_CHARACTERS: Final = 500_000
-"""Above this, old tool results are left out of the request; about 125,000 tokens."""
-
-KEPT_WHOLE: Final = 6
 PROSE_EVERY_S: Final = 1.0
-_LEFT_OUT: Final = "(left out to save room; call the tool again if you need it)"
+_MOST_SHORTENINGS: Final = 3
 _CUT_CALL: Final = "Not run: your answer was cut at the length limit. Do it again in smaller pieces."
 _CUT_TEXT: Final = "Your answer was cut at the length limit. Go on from there, in smaller pieces."
 _AFTER_END: Final = "Not run: the call before it had ended this phase."
@@ -90,6 +88,7 @@ class Voice:
     patience: Patience
     veil: Veil
     max_tokens: int = 16_000
+    context_tokens: int = DEFAULT_CONTEXT_TOKENS
 
 
 def backoff_s(attempt: int, patience: Patience) -> float:
@@ -100,8 +99,11 @@ def backoff_s(attempt: int, patience: Patience) -> float:
 class Conversation:
     """The messages of one phase. Only whole messages are ever in it."""
 
-    def __init__(self, voice: Voice, phase: Phase, system: str) -> None:
-        self._voice, self._phase, self._system = voice, phase, system
+    def __init__(self, voice: Voice, phase: Phase, system: str, rules: Rules | None = None) -> None:
+        """`rules` stand behind the system prompt; those that come to them later do from the next shortening on."""
+        self._voice, self._phase, self._prompt, self.rules = voice, phase, system, rules
+        self._system = self._whole_system()
+        self._room = Room(voice.context_tokens)
         self._messages: list[Message] = []
         self._failures: Counter[str] = Counter()
         self._told_by: Answerer | None = None
@@ -110,6 +112,10 @@ class Conversation:
     def messages(self) -> tuple[Message, ...]:
         """What was said so far, whole messages only."""
         return tuple(self._messages)
+
+    def _whole_system(self) -> str:
+        rules = self.rules.text if self.rules is not None else ""
+        return f"{self._prompt}\n\n{rules}" if rules else self._prompt
 
     def add(self, text: str) -> None:
         """Adds words of the user, to the last message where that is the user's already."""
@@ -162,7 +168,7 @@ class Conversation:
 
     async def _answer(self, exchange: Exchange, *, must_call: bool) -> ModelTurn:
         """One whole answer; asked again from the last whole message as long as patience and budget last."""
-        unavailable = broken = 0
+        unavailable = broken = refused = 0
         while True:
             await exchange.desk.pause_point()
             exchange.desk.check_budget()
@@ -178,8 +184,10 @@ class Conversation:
                 trouble = error
                 over = unavailable >= self._voice.patience.attempts
                 wait_s = max(backoff_s(unavailable, self._voice.patience), error.retry_after_s or 0.0)
-            except ModelRejectedError as error:
-                if "too long" not in error.message or not self._leave_out(0):
+            except PromptTooLongError as error:
+                refused += 1
+                self._room.refused(self._messages, error.message)
+                if refused > _MOST_SHORTENINGS or not self._shorten(exchange, error.message):
                     raise
                 continue
             remaining_s = exchange.desk.remaining_s()
@@ -190,7 +198,8 @@ class Conversation:
             await self._voice.clock.sleep(wait_s)
 
     async def _ask(self, exchange: Exchange, *, must_call: bool) -> ModelTurn:
-        self._leave_out(MOST_CHARACTERS)
+        if self._room.is_full(self._messages):
+            self._shorten(exchange, "the conversation comes near the end of the model's context")
         request = ModelRequest(
             self._phase,
             self._system,
@@ -199,6 +208,7 @@ class Conversation:
             max_tokens=self._voice.max_tokens,
             must_call=must_call,
         )
+        self._room.asked(request)
         prose = _Prose(exchange.tell, self._voice.clock)
         try:
             async with asyncio.timeout(exchange.desk.remaining_s()) as limit:
@@ -210,6 +220,7 @@ class Conversation:
             raise ModelUnavailableError("the model did not answer in time") from error
         exchange.desk.spend(turn.usage)
         self._tell_who(exchange, turn)
+        self._room.answered(request.messages, turn.usage)
         exchange.record(
             EventKind.MODEL_TURN,
             {
@@ -307,18 +318,16 @@ class Conversation:
         else:
             self._messages.append(Message("user", tuple(blocks)))
 
-    def _leave_out(self, most_characters: int) -> bool:
-        """Leaves old tool results out where the conversation is too long; True if that made it shorter."""
-        if sum(_size(message) for message in self._messages) <= most_characters:
+    def _shorten(self, exchange: Exchange, why: str) -> bool:
+        """Makes the conversation shorter, journalled; False where nothing can go."""
+        made = self._room.shorter(self._messages)
+        if made is None:
             return False
-        before = self.messages
-        for at, message in enumerate(self._messages[:-KEPT_WHOLE]):
-            blocks = tuple(
-                replace(block, text=_LEFT_OUT) if isinstance(block, ToolResult) and len(block.text) > 500 else block
-                for block in message.blocks
-            )
-            self._messages[at] = replace(message, blocks=blocks)
-        return self.messages != before
+        self._messages, told = made
+        self._system = self._whole_system()
+        exchange.record(EventKind.CONTEXT_SHORTENED, {"phase": self._phase.value, "why": why, **told.to_json()})
+        exchange.tell(f"making room: {told.before_tokens} tokens of conversation are now {told.after_tokens}", None)
+        return True
 
 
 class _Prose:
@@ -347,9 +356,3 @@ def _call_line(call: ToolCall) -> str:
             text = " ".join(str(value).split())
             return f"{call.name} {text if len(text) <= 80 else text[:79] + '…'}"
     return call.name
-
-
-def _size(message: Message) -> int:
-    return sum(
-        len(block.text) if isinstance(block, Text | ToolResult) else len(str(block.input)) for block in message.blocks
-    )

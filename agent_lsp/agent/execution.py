@@ -24,7 +24,8 @@ class ModelExecution:
         self._work.route.step(task.goal, step, again=bool(task.feedback))
         conversation = await self._prepared(task)
         try:
-            ended = await conversation.until_ended(self._work.exchange(Phase.EXECUTION, task), _REMINDER)
+            exchange = self._work.exchange(Phase.EXECUTION, task, conversation)
+            ended = await conversation.until_ended(exchange, _REMINDER)
         except StuckError as error:
             return StepOutcome("", finished=False, reason=error.message)
         return StepOutcome(ended.value or ended.text.strip(), finished=True)
@@ -34,7 +35,7 @@ class ModelExecution:
         prompts, step = self._work.prompts, task.plan.steps[task.index]
         conversation = self._conversation
         if conversation is None:
-            conversation = self._conversation = self._work.conversation(Phase.EXECUTION)
+            conversation = self._conversation = await self._work.conversation(Phase.EXECUTION, task)
             conversation.add(await goal_text(prompts, task.goal, self._work.seen(task.candidate)))
         key = (task.index, step.title)
         if key not in self._started:

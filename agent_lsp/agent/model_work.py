@@ -10,6 +10,7 @@ from agent_lsp.agent.desk import LoneDesk
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
 from agent_lsp.agent.private_files import GuardedCandidate, PrivateFiles
 from agent_lsp.agent.routing import Route
+from agent_lsp.agent.rules import Rulebook, Rules
 from agent_lsp.agent.toolbox import Toolbox
 from agent_lsp.agent.tools import (
     apply_patch,
@@ -66,24 +67,38 @@ class ModelWork:
     commands_without_sandbox: bool = False
     route: Route = field(default_factory=Route)
     private: PrivateFiles = field(default_factory=PrivateFiles)
+    book: Rulebook = field(default_factory=Rulebook)
 
     def seen(self, candidate: Candidate) -> GuardedCandidate:
         """The candidate as the model has it."""
         return GuardedCandidate(candidate, self.private)
 
-    def conversation(self, phase: Phase) -> Conversation:
-        """A new conversation with the phase's system prompt."""
-        return Conversation(self.voice, phase, self.prompts.fill(phase.value))
+    async def conversation(self, phase: Phase, task: PlanTask | StepTask | ReflectionTask) -> Conversation:
+        """A new conversation with the phase's system prompt and the workspace's rules."""
+        rules = Rules(self.book)
+        await rules.begin(self.seen(task.candidate), files_of(task))
+        return Conversation(self.voice, phase, self.prompts.fill(phase.value), rules)
 
-    def exchange(self, phase: Phase, task: PlanTask | StepTask | ReflectionTask) -> Exchange:
+    def exchange(
+        self, phase: Phase, task: PlanTask | StepTask | ReflectionTask, conversation: Conversation
+    ) -> Exchange:
         """The phase's tools on the task's candidate, and the run behind the task."""
         desk = task.desk or LoneDesk()
 
         async def run_suite(_: Candidate, tests: Sequence[str]) -> SuiteReport:
             return await self.run_suite(task.candidate, tests)  # tests may read what is private
 
-        bench = Bench(self.seen(task.candidate), run_suite, desk, private=self.private)
+        bench = Bench(self.seen(task.candidate), run_suite, desk, private=self.private, rules=conversation.rules)
         tools: Sequence[Tool[Any]] = TOOLS[phase]
         allowed = self.commands_without_sandbox
         toolbox = Toolbox(tools, bench, task.journal, self.voice.veil, commands_without_sandbox=allowed)
         return Exchange(toolbox, task.tell, task.journal, desk)
+
+
+def files_of(task: PlanTask | StepTask | ReflectionTask) -> list[str]:
+    """The files that a task is known to be about."""
+    named = [task.goal.path] if task.goal.path else []
+    named += [problem.path for problem in task.goal.problems]
+    named += [test.partition("::")[0] for test in task.goal.tests]
+    plan = None if isinstance(task, PlanTask) else task.plan
+    return [*named, *(path for step in plan.steps for path in step.files)] if plan is not None else named

@@ -20,12 +20,12 @@ class ModelPlanning:
     async def plan(self, task: PlanTask) -> Plan:
         """The model's plan; the goal itself as the one step if it gives none although reminded."""
         self._work.route.planning(task.goal, again=task.previous is not None)
-        conversation = self._work.conversation(Phase.PLANNING)
+        conversation = await self._work.conversation(Phase.PLANNING, task)
         conversation.add(await goal_text(self._work.prompts, task.goal, self._work.seen(task.candidate)))
         if task.previous is not None:
             rejected = plan_text(task.previous)
             conversation.add(self._work.prompts.fill("replan", plan=rejected, feedback=task.feedback))
-        ended = await conversation.until_ended(self._work.exchange(Phase.PLANNING, task), _REMINDER)
+        ended = await conversation.until_ended(self._work.exchange(Phase.PLANNING, task, conversation), _REMINDER)
         if isinstance(ended.value, Plan):
             return ended.value
         task.journal(EventKind.NOTE, {"text": "the model gave no plan; the goal is the one step"})

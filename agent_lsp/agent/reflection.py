@@ -18,9 +18,10 @@ class ModelReflection:
 
     async def reflect(self, task: ReflectionTask) -> Reflection:
         """The model's decision; without one although reminded, on with what is good and again with what is not."""
-        conversation = self._work.conversation(Phase.REFLECTION)
+        conversation = await self._work.conversation(Phase.REFLECTION, task)
         conversation.add(await self._question(task))
-        ended = await conversation.until_ended(self._work.exchange(Phase.REFLECTION, task), _REMINDER)
+        exchange = self._work.exchange(Phase.REFLECTION, task, conversation)
+        ended = await conversation.until_ended(exchange, _REMINDER)
         if isinstance(ended.value, Reflection):
             return ended.value
         task.journal(EventKind.NOTE, {"text": "the model gave no decision; the verdict decides"})

@@ -17,7 +17,7 @@ from agent_lsp.agent.run import Run, Telling
 from agent_lsp.agent.run_records import header, recall, started
 from agent_lsp.agent.tools.submit_plan import plan_kept, plan_of
 from agent_lsp.agent.world import World
-from agent_lsp.domain.changes import FileEdit, hunks_of, select
+from agent_lsp.domain.changes import what_is_left
 from agent_lsp.domain.errors import (
     AgentLspError,
     BadArgumentError,
@@ -281,7 +281,7 @@ class Session:
         review = self._world.review
         left = await review.proposal({"proposalId": proposal_id})
         ids = {HunkId(hunk["id"]) for file in left["files"] for hunk in file["hunks"]}
-        edits = _selected(entry.loop.offered, ids)
+        edits = what_is_left(entry.loop.offered, ids)
         entry.loop.begin_again({**header(entry.run), "proposalId": proposal_id}, feedback, edits)
         if left.get("state") in (RunState.PROPOSED.value, RunState.FAILED.value):
             await review.discard({"proposalId": proposal_id})
@@ -393,12 +393,3 @@ def _engines_for(policy: Callable[[], RunPolicy], goal: Goal) -> tuple[Budget, E
     except AgentLspError as error:
         nobody = Nobody(error)
         return Budget(), Engines("nobody", nobody, nobody, nobody, listens=False)
-
-
-def _selected(edits: tuple[FileEdit, ...], ids: set[HunkId]) -> tuple[FileEdit, ...]:
-    """What is left of a change when only these hunks are; all of it if its hunks go by other names now."""
-    known = {hunk.id for edit in edits for hunk in hunks_of(edit).hunks}
-    if not known & ids:
-        return edits
-    chosen = (select(edit, ids) for edit in edits)
-    return tuple(edit for edit in chosen if edit is not None)

@@ -95,7 +95,8 @@ class Toolbox:
             served = Served(ToolResult(call.id, shortened(text, MOST_RESULT_CHARACTERS), failed=True), trouble=True)
         else:
             assert tool is not None
-            result = ToolResult(call.id, shortened(answer.text, MOST_RESULT_CHARACTERS))
+            text = shortened(answer.text, MOST_RESULT_CHARACTERS) + await self._rules_met(call)
+            result = ToolResult(call.id, text)
             served = Served(result, answer.trouble, tool.effect is Effect.EDIT, answer.ends)
         text = shortened(served.result.text, MOST_JOURNALLED_CHARACTERS)
         self._record(
@@ -113,6 +114,14 @@ class Toolbox:
         except Exception as error:
             logger.exception("the tool %s failed", tool.name)
             raise ToolError(f"{tool.name} failed: {type(error).__name__}: {error}. Try another way.") from error
+
+    async def _rules_met(self, call: ToolCall) -> str:
+        """What the AGENTS.md files above a file say that a tool touched for the first time."""
+        paths = [str(call.input[key]) for key in ("path", "new_path") if isinstance(call.input.get(key), str)]
+        if self._bench.rules is None or not paths:
+            return ""
+        met = await self._bench.rules.met(self._bench.candidate, paths)
+        return f"\n\n# Rules that hold there\n\n{met}" if met else ""
 
     def _decide(self, tool: Tool[Any]) -> None:
         sandboxed = self._bench.candidate.kind is not SandboxKind.CLONE

@@ -56,7 +56,8 @@ class EngineMaker:
         route = Route()
         routed = RoutedModel(self.board, route, self.clock)
         patience = Patience(attempts=settings.model.retries + 1)
-        voice = Voice(routed, self.clock, patience, self.curtain.veil(private), settings.model.max_tokens)
+        veil, room_tokens = self.curtain.veil(private), self.configuration.endpoints.context_tokens
+        voice = Voice(routed, self.clock, patience, veil, settings.model.max_tokens, room_tokens)
         return ModelWork(
             voice,
             self._prompts,

@@ -95,6 +95,7 @@ class _TerminalRun:
         self.titles: list[str] = []
         self.told_steps: set[tuple[int, str]] = set()
         self.message = ""
+        self.usage: Mapping[str, Any] = {}
         self.proposal_id = ""
         self.over = False
         self.settled = asyncio.Event()
@@ -198,6 +199,8 @@ class _TerminalRun:
         verdict = proposal["verdict"]
         if not self.request.json:
             self._show(proposal)
+            if told := _told_usage(self.usage):
+                self.console.print(told)
         if self.request.apply:
             return await self._apply(runtime)
         acceptable = self.state == "proposed" and verdict["decision"] in ("proven", "passed")
@@ -253,13 +256,22 @@ class _TerminalRun:
 
     def _take_state(self, data: Mapping[str, Any]) -> None:
         changed = data["state"] != self.state
-        self.state, self.message = data["state"], data.get("message", "")
+        self.state, self.message, self.usage = data["state"], data.get("message", ""), data.get("usage", {})
         if changed and not self.request.json and not self.console.is_terminal:
             print(f"{self.state} {self.message}".rstrip(), flush=True)
         if self.state == "awaiting_approval":
             self.waiting.set()
         elif self.state in _WAITS_FOR_REVIEW:
             self.settled.set()
+
+
+def _told_usage(usage: Mapping[str, Any]) -> str:
+    """What the model took, on a line; nothing for a run without one."""
+    if not usage.get("turns"):
+        return ""
+    tokens = sum(usage[name] for name in ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens"))
+    cached = f"{usage['cacheHitRate']:.0%} of the prompts from the cache"
+    return f"model: {usage['turns']} turns, {tokens} tokens, {cached}, {usage['costUsd']:.4f} USD"
 
 
 async def _typed_line() -> str:

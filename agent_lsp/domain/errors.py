@@ -117,6 +117,12 @@ class ModelRejectedError(OperatorError):
         self.elsewhere = elsewhere
 
 
+class PromptTooLongError(ModelRejectedError):
+    """The request has more tokens than the model takes; a shorter one may do."""
+
+    code = "prompt_too_long"
+
+
 class ModelBrokenError(OperatorError):
     """A stream ended, stalled or made no sense before its message was whole; nothing of it may be used."""
 

@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     MODEL_TURN = "model.turn"
     MODEL_CHOSEN = "model.chosen"
     MODEL_TROUBLE = "model.trouble"
+    CONTEXT_SHORTENED = "context.shortened"
     POLICY = "policy"
     TOOL_CALLED = "tool.called"
     TOOL_ANSWERED = "tool.answered"

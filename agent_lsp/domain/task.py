@@ -111,6 +111,16 @@ class Usage:
         """All tokens that were paid for, cached ones included."""
         return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
 
+    @property
+    def prompt_tokens(self) -> int:
+        """What was sent, read from the provider's cache or not."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
+    def cache_hit_rate(self) -> float:
+        """The part of what was sent that came from the provider's cache, from 0 to 1."""
+        return self.cache_read_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
     def to_json(self) -> dict[str, object]:
         """The `usage` of `agent.status`."""
         return {
@@ -118,6 +128,7 @@ class Usage:
             "outputTokens": self.output_tokens,
             "cacheReadTokens": self.cache_read_tokens,
             "cacheWriteTokens": self.cache_write_tokens,
+            "cacheHitRate": round(self.cache_hit_rate, 3),
             "costUsd": round(self.cost_usd, 6),
             "turns": self.turns,
         }

@@ -20,9 +20,11 @@ from agent_lsp.domain.errors import (
     ModelRejectedError,
     ModelUnavailableError,
     OperatorError,
+    PromptTooLongError,
 )
 from agent_lsp.domain.model_ports import EditorModels, LentModel
 from agent_lsp.domain.task import Usage
+from agent_lsp.providers.failures import TOO_LONG
 
 _NONE: Final = "The editor lends no language model now."
 _NONE_HINT: Final = (
@@ -182,6 +184,8 @@ def _usage(answer: Mapping[str, Any]) -> Usage:
 def _failure(row: Mapping[str, Any]) -> OperatorError:
     code, said = str(row.get("code") or ""), " ".join(str(row.get("message") or "").split())[:300]
     detail = f": {said}" if said else "."
+    if code != "quota" and TOO_LONG.search(said):
+        return PromptTooLongError(f"The editor's language model found the request too long{detail}")
     if code in _FINAL:
         what, hint = _FINAL[code]
         return ModelRejectedError(what + detail, hint=hint)

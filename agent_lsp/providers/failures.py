@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError, OperatorError
+from agent_lsp.domain.errors import (
+    ModelBrokenError,
+    ModelRejectedError,
+    ModelUnavailableError,
+    OperatorError,
+    PromptTooLongError,
+)
 from agent_lsp.providers.endpoint import OPENAI, Endpoint, Names
 
 RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 499})
@@ -26,6 +32,13 @@ _KINDS_UNAVAILABLE: Final = frozenset(
     {"overloaded_error", "rate_limit_error", "api_error", "timeout_error", "server_error"}
 )
 _KEY = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{6,}|Bearer\s+\S+)")
+TOO_LONG: Final = re.compile(
+    r"(?:prompt|input|request|message|context)\w*(?:\W+\w+){0,3}\W+too (?:long|large)|request_too_large"
+    r"|context[_ ](?:length|window|size|limit)|too many (?:input |prompt )?tokens",
+    re.IGNORECASE,
+)
+"""How servers say that a request has more tokens than the model takes."""
+
 _LONGEST_DETAIL: Final = 300
 
 
@@ -97,6 +110,9 @@ def of_status(status: int, headers: Mapping[str, str], detail: str, names: Names
             hint="It is tried again by itself.",
             retry_after_s=retry_after_s(headers),
         )
+    if status in (400, 413, 422) and (status == 413 or TOO_LONG.search(detail)):
+        hint = "Set model.context_tokens to what the model takes, or make the goal smaller."
+        return PromptTooLongError(f"The model's endpoint found the request too long (HTTP {status}){said}", hint=hint)
     hint = _HINTS.get(status, "See agent-lsp log.").format(key=names.key, address=names.address)
     refused = f"The model's endpoint refused the request (HTTP {status}){said}"
     return ModelRejectedError(refused, hint=hint, elsewhere=status in _MENDED_ELSEWHERE)
@@ -109,6 +125,8 @@ def of_event(kind: str, detail: str, *, started: bool) -> OperatorError:
         return ModelBrokenError(f"The model's stream broke with an error ({said})")
     if kind in _KINDS_UNAVAILABLE:
         return ModelUnavailableError(f"The model's endpoint has no answer now ({said})")
+    if TOO_LONG.search(said):
+        return PromptTooLongError(f"The model's endpoint found the request too long ({said})")
     return ModelRejectedError(f"The model's endpoint refused the request ({said})")
 
 

@@ -13,7 +13,9 @@ _CACHED: Final = {"type": "ephemeral"}
 
 
 def request_body(request: ModelRequest, model: str, kept: Kept, *, force: bool) -> dict[str, Any]:
-    """Keyword arguments of `messages.create`. Cached up to three places: tools, system, the newest user message.
+    """Keyword arguments of `messages.create`. Cached up to four places: tools, system, the two newest user messages.
+
+    The newest but one is where the last request ended: however many blocks came since, what it left is found.
 
     `force` is whether this model may be made to call a tool.
     """
@@ -41,9 +43,8 @@ def _tools(tools: Sequence[ToolSpec]) -> list[Raw]:
 
 def _messages(messages: Sequence[Message], kept: Kept) -> list[Raw]:
     written: list[Raw] = [{"role": message.role, "content": _content(message, kept)} for message in messages]
-    last = next((entry for entry in reversed(written) if entry["role"] == "user"), None)
-    if last is not None:
-        last["content"][-1]["cache_control"] = _CACHED
+    for entry in [entry for entry in written if entry["role"] == "user"][-2:]:
+        entry["content"][-1]["cache_control"] = _CACHED
     return written
 
 

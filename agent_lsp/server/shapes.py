@@ -121,6 +121,7 @@ class Usage(TypedDict, total=False):
     outputTokens: int
     cacheReadTokens: int
     cacheWriteTokens: int
+    cacheHitRate: float
     costUsd: float
     turns: int
 

@@ -76,6 +76,12 @@ class Endpoints:
         """Every key that one of them may be sent: they are kept out of log and journal."""
         return frozenset(key for place in (self.main, *self.by_name.values()) if (key := place.api_key))
 
+    @property
+    def context_tokens(self) -> int:
+        """What a conversation may hold: as much as the smallest window of those that work on a run."""
+        working = {*self.table.order(Tier.MID), *self.table.order(Tier.THINKER)}
+        return min(place.chosen.context_tokens for name, place in self.by_name.items() if name in working)
+
     def check(self) -> None:
         """Raises ConfigError for the first that lacks something."""
         for endpoint in self.by_name.values():

@@ -97,6 +97,11 @@ class EndpointSettings(Section):
     max_tokens: Annotated[int, Field(ge=256, le=1_000_000)] = Field(
         default=16_000, description="Longest answer, in tokens."
     )
+    context_tokens: Annotated[int, Field(ge=256, le=100_000_000)] = Field(
+        default=200_000,
+        description="Tokens that the model takes with one request; a conversation is made shorter before it has "
+        "them. Set it for a model of your own with a smaller context.",
+    )
     request_timeout_s: Seconds = Field(default=600.0, description="Longest time for one whole answer.")
     stall_timeout_s: Seconds = Field(
         default=60.0, description="Longest silence within an answer before it counts as broken."

@@ -23,6 +23,7 @@ from agent_lsp.domain.errors import (
     ModelRefusedError,
     ModelRejectedError,
     ModelUnavailableError,
+    PromptTooLongError,
     StuckError,
 )
 from agent_lsp.domain.events import EventKind
@@ -142,12 +143,15 @@ async def test_an_endpoint_that_says_no_for_good_is_not_asked_again(start: Start
 async def test_a_conversation_too_long_is_asked_once_more_without_old_results(start: Start, tmp_path: Path) -> None:
     (tmp_path / "long.py").write_text("".join(f"line_{number} = {number}\n" for number in range(300)))
     reads = [turn(call("read_file", path="long.py", start_line=number)) for number in range(1, 7)]
-    talk = start(*reads, ModelRejectedError("400 prompt is too long"), finish("ok"))
+    talk = start(*reads, PromptTooLongError("400 prompt is too long"), finish("ok"))
     assert (await talk.go()).value == "ok"
     before, after = results(talk.model.requests[-2]), results(talk.model.requests[-1])
-    assert len(before) == len(after)
-    assert "left out to save room" in after[0].text
-    assert after[-1] == before[-1]
+    assert 0 < len(after) < len(before)
+    for shown, whole in zip(after, before[-len(after) :], strict=True):
+        assert shown.text[:1000] == whole.text[:1000], "the last turns lose at most the middle of long results"
+    assert "- read_file long.py -> long.py, lines 1-300 of 300" in texts(talk.model.requests[-1])
+    [told] = [data for kind, data in talk.journal if kind is EventKind.CONTEXT_SHORTENED]
+    assert told["afterTokens"] < told["beforeTokens"]
 
 
 async def test_a_refusal_ends_with_the_models_words(start: Start) -> None:

@@ -290,7 +290,7 @@ async def test_the_goal_and_where_it_comes_from_reach_the_model(make: Make) -> N
         assert "fix $value" in first
         assert "1\tvalue = 0" in first
         assert "app.py:1: value is wrong (pyright E1)" in first
-        assert "Always use tabs." in first
+        assert "Always use tabs." in model.of(phase)[0].system
 
 
 async def test_a_diagnostic_of_a_failing_test_makes_it_a_goal_test(make: Make) -> None:

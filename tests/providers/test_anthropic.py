@@ -49,7 +49,7 @@ def quiet(_: str) -> None:
     """Hears the prose and does nothing."""
 
 
-async def test_a_request_is_written_as_the_api_wants_it_with_three_cache_marks(server: AnthropicServer) -> None:
+async def test_a_request_is_written_as_the_api_wants_it_with_four_cache_marks(server: AnthropicServer) -> None:
     conversation = (
         Message("user", (Text("Mend it."),)),
         Message("assistant", (Text(""), ToolCall("toolu_1", "edit_file", {"path": "a"}))),
@@ -66,8 +66,9 @@ async def test_a_request_is_written_as_the_api_wants_it_with_three_cache_marks(s
     result, text = body["messages"][2]["content"]
     assert result == {"type": "tool_result", "tool_use_id": "toolu_1", "content": "(no output)", "is_error": True}
     assert text == {"type": "text", "text": "and quickly", "cache_control": {"type": "ephemeral"}}
-    assert json.dumps(body).count("cache_control") == 3
+    assert json.dumps(body).count("cache_control") == 4
     assert "cache_control" in body["tools"][1]
+    assert "cache_control" in body["messages"][0]["content"][-1], "where the last request ended"
     assert KEY in str(server.requests[0].headers)
     await model.close()
 

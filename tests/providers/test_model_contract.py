@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from agent_lsp.domain.conversation import Message, ModelRequest, Phase, StopReason, Text, ToolResult, ToolSpec
-from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError, OperatorError
+from agent_lsp.domain.errors import (
+    ModelBrokenError,
+    ModelRejectedError,
+    ModelUnavailableError,
+    OperatorError,
+    PromptTooLongError,
+)
 from agent_lsp.providers.anthropic import AnthropicModel
 from agent_lsp.providers.endpoint import ANTHROPIC, OPENAI, Endpoint
 from agent_lsp.providers.openai import OpenAIModel
@@ -84,6 +90,23 @@ async def test_the_pieces_of_a_tools_input_become_one_object(server: AnthropicSe
     await model.close()
 
 
+TOO_LONG = (
+    "prompt is too long: 212345 tokens > 200000 maximum",
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 10000 tokens.",
+    "input length and `max_tokens` exceed context limit: 199000 + 16000 > 200000",
+    "the request exceeds the available context size. try increasing the context size",
+)
+
+
+@pytest.mark.parametrize("words", TOO_LONG)
+async def test_a_request_that_is_too_long_is_an_error_of_its_own(server: AnthropicServer, words: str) -> None:
+    server.brain = answering(scripted.http_error(400, message=words))
+    model = model_at(server)
+    with pytest.raises(PromptTooLongError, match="too long"):
+        await model.respond(request(), quiet)
+    await model.close()
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -91,7 +114,7 @@ async def test_the_pieces_of_a_tools_input_become_one_object(server: AnthropicSe
         (401, ModelRejectedError),
         (403, ModelRejectedError),
         (404, ModelRejectedError),
-        (413, ModelRejectedError),
+        (413, PromptTooLongError),
         (422, ModelRejectedError),
         (408, ModelUnavailableError),
         (429, ModelUnavailableError),

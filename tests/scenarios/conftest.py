@@ -1,6 +1,6 @@
 """Sets the stage: servers, editors and endpoints that end with their test."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,18 @@ import pytest
 
 from tests.anthropic_server import AnthropicServer, Brain
 from tests.scenarios.scene import PROJECT, SERVE, Scene, environment, write_project
+from tests.scenarios.wires import WIRES
 from tests.server.raw_client import VSCODE, Json, RawClient, aware
 
 Stage = Callable[..., Awaitable[Scene]]
+
+
+@pytest.fixture(params=list(WIRES))
+def endpoint(request: pytest.FixtureRequest) -> Iterator[AnthropicServer]:
+    """A model's server of each wire format; give it a brain, and the scene `env=at(endpoint)`."""
+    with WIRES[request.param]() as running:
+        yield running
+    assert running.errors == []
 
 
 @pytest.fixture

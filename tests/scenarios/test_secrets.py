@@ -1,18 +1,14 @@
 """What of a person's secrets and private files reaches a model: nothing, in both wire formats, and edits keep them."""
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import pytest
-
 from tests.anthropic_server import AnthropicServer, Call, ParsedRequest, Reply, ScriptedBrain, call, calls, edit, finish
-from tests.chat_server import ChatServer
 from tests.scenarios.conftest import Stage
 from tests.scenarios.scene import PROJECT, Scene
+from tests.scenarios.wires import answers, at, sent
 
-KEY = "sk-proj-scenario-0123456789abcdef"
 SECRET = "s3cretWithLetters99"
 PRIVATE = "OnlyTheDiskKnows42"
 FILES: Mapping[str, str | bytes] = {
@@ -24,30 +20,6 @@ FILES: Mapping[str, str | bytes] = {
     "agent-lsp.toml": '[context]\nprivate = ["notes/"]\n',
     "show.py": "print(open('.env').read())\n",
 }
-
-
-@pytest.fixture(params=["messages", "chat"])
-def endpoint(request: pytest.FixtureRequest) -> Iterator[AnthropicServer]:
-    with ChatServer() if request.param == "chat" else AnthropicServer() as running:
-        yield running
-    assert running.errors == []
-
-
-def at(endpoint: AnthropicServer) -> dict[str, str]:
-    if isinstance(endpoint, ChatServer):
-        provider = {"AGENT_LSP_MODEL__PROVIDER": "openai", "AGENT_LSP_MODEL__NAME": "large"}
-        return {**provider, "OPENAI_BASE_URL": f"{endpoint.url}/v1", "OPENAI_API_KEY": KEY}
-    return {"ANTHROPIC_BASE_URL": endpoint.url, "ANTHROPIC_API_KEY": KEY}
-
-
-def sent(endpoint: AnthropicServer) -> str:
-    """Everything that left the machine."""
-    return "\n".join(json.dumps(request.body, ensure_ascii=False) for request in endpoint.requests)
-
-
-def answers(endpoint: AnthropicServer) -> list[str]:
-    """What tools answered, as it arrived."""
-    return [str(result["content"]) for request in endpoint.requests for result in request.results]
 
 
 def placeholder(request: ParsedRequest) -> str:

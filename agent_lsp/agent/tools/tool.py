@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agent_lsp.agent.engines import Desk
 from agent_lsp.agent.private_files import PrivateFiles
+from agent_lsp.agent.rules import Rules
 from agent_lsp.domain.changes import Entry
 from agent_lsp.domain.conversation import ToolSpec
 from agent_lsp.domain.errors import ToolError
@@ -30,7 +31,7 @@ class ToolInput(BaseModel):
 class Bench:
     """What tools work with in one run. `searcher` is found by the first search and kept.
 
-    The candidate refuses what is `private`, which tools name and never show.
+    The candidate refuses what is `private`, which tools name and never show. `rules` are those of the conversation.
     """
 
     candidate: Candidate
@@ -38,6 +39,7 @@ class Bench:
     desk: Desk | None = None
     searcher: tuple[str, ...] | None = None
     private: PrivateFiles = field(default_factory=PrivateFiles)
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True)

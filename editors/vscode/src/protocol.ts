@@ -545,6 +545,7 @@ export interface Usage {
   outputTokens?: number;
   cacheReadTokens?: number;
   cacheWriteTokens?: number;
+  cacheHitRate?: number;
   costUsd?: number;
   turns?: number;
 }

@@ -469,6 +469,7 @@
 ---@field outputTokens? integer
 ---@field cacheReadTokens? integer
 ---@field cacheWriteTokens? integer
+---@field cacheHitRate? number
 ---@field costUsd? number
 ---@field turns? integer
 
