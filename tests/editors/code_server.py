@@ -31,6 +31,8 @@ NODE = EDITORS / "bin" / "node"
 VSIX = ROOT / "editors" / "vscode" / "dist" / "agent-lsp.vsix"
 HELPER = Path(__file__).parent / "helper_extension"
 START_S = 60.0
+EMPTY_S = 20.0
+"""How long a workspace may be without folders; usually they come within a second."""
 _END_S = 5.0
 _LINE_BYTES = 16 * 1024 * 1024
 
@@ -49,6 +51,9 @@ SETTINGS: Json = {
     "editor.fontFamily": "DejaVu Sans Mono",
     "workbench.colorTheme": "Default Dark Modern",
 }
+
+
+_IS_EMPTY = "return await state.page.getByText('You have not yet added a folder to the workspace').count() > 0"
 
 
 def missing() -> str | None:
@@ -110,14 +115,21 @@ class CodeServer:
         return window
 
     async def _hand_of(self, folder: Path, coming: asyncio.Future[Lines]) -> Lines:
-        """The extension host of a page; what the page and the log say where none comes."""
-        try:
-            async with asyncio.timeout(WAIT_S):
-                return await coming
-        except TimeoutError:
-            words = await self._browser.call("return await state.page.locator('body').innerText()")
-            log = (self._home / "code-server.log").read_text(errors="replace")[-3000:]
-            raise AssertionError(f"no extension host came for {folder}\n{words}\n{log}") from None
+        """The extension host of a page; what the page and the log say where none comes.
+
+        VS Code reads a workspace file while it starts, and now and then shows the workspace without its folders for
+        good, before any extension runs. A person loads such a page again.
+        """
+        end_s = asyncio.get_running_loop().time() + WAIT_S
+        while not coming.done() and asyncio.get_running_loop().time() < end_s:
+            await asyncio.wait({coming}, timeout=EMPTY_S)
+            if not coming.done() and await self._browser.call(_IS_EMPTY):
+                await self._browser.call("await state.page.reload()")
+        if coming.done():
+            return coming.result()
+        words = await self._browser.call("return await state.page.locator('body').innerText()")
+        log = (self._home / "code-server.log").read_text(errors="replace")[-3000:]
+        raise AssertionError(f"no extension host came for {folder}\n{words}\n{log}")
 
     def take_hand(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """An extension host has come."""
