@@ -63,7 +63,7 @@ class Approval:
         run = self._run
         if self._decision is None or self._decision.done():
             raise RefusedError(
-                f"run {run.id} is {run.state.value}; no plan waits for approval",
+                f"{run.name} is {run.state.value}; no plan waits for approval",
                 hint='Start a run with mode "plan" to approve its plan first.',
             )
         self._decision.set_result(decision)

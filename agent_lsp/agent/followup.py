@@ -112,7 +112,7 @@ class Followup:
         said = verdict.reasons[0]
         logger.warning("%s of run %s: %s", now.id, now.run_id, said)
         self._offers.note(now, EventKind.NOTE, {"text": said})
-        text = f"Run {now.run_id}: {said}"
+        text = f"{now.name}: {said}"
         if now.state is RunState.APPLIED:
             undo = f" with checkpoint {now.checkpoint_id}" if now.checkpoint_id else ""
             text += f" It was applied already; roll it back{undo} if that is not wanted."

@@ -5,16 +5,21 @@ from dataclasses import dataclass
 
 from agent_lsp.agent.proposals import Proposal
 from agent_lsp.domain.changes import ChangeKind, FileHunks, Hunk
+from agent_lsp.domain.task import run_name
 
 _TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Another proposal on the same text. `places` are paths, with lines of the base where both agree on these."""
+    """Another proposal on the same text, `name` as a person knows its run.
+
+    `places` are paths, with lines of the base where both agree on these.
+    """
 
     proposal_id: str
     run_id: str
+    name: str
     places: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -27,7 +32,7 @@ class Overlap:
         more = f" and {len(self.places) - _TOLD} more places" if len(self.places) > _TOLD else ""
         where = ", ".join(self.places[:_TOLD])
         return (
-            f"Run {self.run_id} proposes a change of the same text ({where}{more}). Accept one; the other is then "
+            f"{self.name} proposes a change of the same text ({where}{more}). Accept one; the other is then "
             "carried over to it and tested again, or told not to fit."
         )
 
@@ -42,7 +47,8 @@ def overlaps(proposal: Proposal, others: Iterable[Proposal]) -> tuple[Overlap, .
         places = [place for file in other.files for place in _places(file, mine.get(file.edit.base_path))]
         places += [file.edit.path for file in other.files if file.edit.old_path is not None and file.edit.path in mine]
         if places:
-            found.append(Overlap(other.id, other.run_id, tuple(dict.fromkeys(places))))
+            name = run_name(other.run_id, other.goal.text, [proposal.goal.text])
+            found.append(Overlap(other.id, other.run_id, name, tuple(dict.fromkeys(places))))
     return tuple(found)
 
 

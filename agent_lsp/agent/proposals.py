@@ -9,7 +9,7 @@ from agent_lsp.domain.changes import FileEdit, FileHunks, Hunk, hunks_of, lines_
 from agent_lsp.domain.errors import UnknownIdError
 from agent_lsp.domain.ids import CaseId, HunkId, ProposalId
 from agent_lsp.domain.ports import Snapshot
-from agent_lsp.domain.task import Goal, RunState
+from agent_lsp.domain.task import Goal, RunState, run_name
 from agent_lsp.domain.verdict import NOT_RUN, Decision, Evidence, Verdict
 
 UNTESTED = Evidence(NOT_RUN)
@@ -49,6 +49,11 @@ class Proposal:
     in_conflict: bool = False
     suggestion: frozenset[HunkId] = frozenset()
     fitting: frozenset[HunkId] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What a person knows its run by."""
+        return run_name(self.run_id, self.goal.text, ())
 
     @property
     def stale(self) -> bool:

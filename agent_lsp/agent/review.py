@@ -262,13 +262,13 @@ class Review:
             return
         else:
             reason = str(done.result().get("reason", ""))
-        text = f"Run {proposal.run_id} was not applied. {reason}"
+        text = f"{proposal.name} was not applied. {reason}"
         self._ports.publish("message", {"runId": proposal.run_id, "level": "warning", "text": text})
 
     def _tell_too_late(self, proposal: Proposal, done: "asyncio.Task[Answer]") -> None:
         """The request was cancelled while files were being written: it was done to its end, which is said."""
         if not done.cancelled() and done.exception() is None and done.result()["applied"]:
-            text = f"Run {proposal.run_id} was applied all the same: its files were being written when you cancelled."
+            text = f"{proposal.name} was applied all the same: its files were being written when you cancelled."
             self._ports.publish("message", {"runId": proposal.run_id, "level": "warning", "text": text})
         else:
             self._tell_late(proposal, done)

@@ -11,7 +11,7 @@ from agent_lsp.agent.meter import Meter
 from agent_lsp.domain.events import Event, EventKind
 from agent_lsp.domain.plan import Plan, StepState, plan_markdown
 from agent_lsp.domain.ports import Clock, Journal, Publish
-from agent_lsp.domain.task import ENDED, WORKING, Budget, Goal, RunState, RunView
+from agent_lsp.domain.task import ENDED, WORKING, Budget, Goal, RunState, RunView, run_name
 
 PLANNING_PERCENT: Final = 10.0
 STEPS_PERCENT: Final = 85.0
@@ -60,6 +60,11 @@ class Run:
         if self.switch.paused and self._state in WORKING and self.busy:
             return RunState.PAUSED
         return self._state
+
+    @property
+    def name(self) -> str:
+        """What a person knows it by."""
+        return run_name(self.id, self.goal.text, ())
 
     def view(self) -> RunView:
         """The row of `agent.status`."""

@@ -108,7 +108,7 @@ class Session:
             return run.state
         plan = run.plan if steps is None else plan_of(steps)
         if plan is None:
-            raise RefusedError(f"run {run_id} has no plan yet", hint="Wait until it is awaiting_approval.")
+            raise RefusedError(f"{run.name} has no plan yet", hint="Wait until it is awaiting_approval.")
         entry.loop.approval.decide(Approved(plan))
         return run.state
 
@@ -125,14 +125,14 @@ class Session:
         if action == "cancel":
             await self._cancel(entry)
         elif run.state in ENDED:
-            raise RefusedError(f"run {run_id} is {run.state.value}; it cannot {action}", hint="Start a new run.")
+            raise RefusedError(f"{run.name} is {run.state.value}; it cannot {action}", hint="Start a new run.")
         elif action == "resume":
             run.switch.resume()
         elif action == "step" and run.state is RunState.AWAITING_APPROVAL:
             run.switch.one_step()
             self.approve(run_id, None)
         elif not run.busy or run.state in (RunState.AWAITING_APPROVAL, RunState.BLOCKED):
-            waits = f"run {run_id} is {run.state.value} and waits for you already; it cannot {action}"
+            waits = f"{run.name} is {run.state.value} and waits for you already; it cannot {action}"
             raise RefusedError(waits, hint="Answer what it waits for, or cancel it.")
         elif action == "pause":
             run.switch.pause()
@@ -165,7 +165,7 @@ class Session:
         """Answers what the run asked. Raises RefusedError if it asked nothing."""
         run = self._entry(run_id).run
         if not run.desk.answer(text):
-            raise RefusedError(f"run {run_id} asks nothing", hint="Use agent.say to tell it something.")
+            raise RefusedError(f"{run.name} asks nothing", hint="Use agent.say to tell it something.")
         run.record(EventKind.ANSWER, {"answer": text})
         return RunState.EXECUTING
 

@@ -78,7 +78,7 @@ class Completion:
         if found is None or not now.is_open or now.edits != proposal.edits:
             return
         self._shelf.put(replace(now, suggestion=found))
-        text = f"Run {proposal.run_id}: {sentence(proposal, lack.wanted, found)}"
+        text = f"{proposal.name}: {sentence(proposal, lack.wanted, found)}"
         self._ports.publish("message", {"runId": proposal.run_id, "level": "info", "text": text})
 
     async def _search(self, proposal: Proposal, lack: Lack) -> Hunks | None:

@@ -1,10 +1,13 @@
 """Owns what a run is asked for and the states it can be in."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from agent_lsp.domain.ids import CaseId
+
+_NAME_CHARS: Final = 60
 
 
 class RunState(StrEnum):
@@ -207,3 +210,14 @@ class RunView:
         if self.model:
             row["model"] = self.model
         return row
+
+
+def run_name(run_id: str, goal: str, others: Iterable[str]) -> str:
+    """A run as a person knows it: by its goal, with its id where the goal of another run reads the same."""
+    name = _short(goal)
+    return f"“{name}” ({run_id})" if name in {_short(other) for other in others} else f"“{name}”"
+
+
+def _short(goal: str) -> str:
+    line = " ".join(goal.split())
+    return line if len(line) <= _NAME_CHARS else line[: _NAME_CHARS - 1] + "…"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from agent_lsp.domain.errors import BadArgumentError, UnknownIdError
+from agent_lsp.domain.task import run_name
 from agent_lsp.server.board import Card
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.uris import path_of, refusal_of
@@ -99,6 +100,12 @@ class Folders:
             if run_id in desk.board.runs:
                 return desk
         raise UnknownIdError(f"There is no run {run_id}.", hint="agent.status lists the runs of this session.")
+
+    def name_of(self, run_id: str) -> str:
+        """A run as a person knows it; one without a goal by its id."""
+        goals = {key: str(row.get("goal", "")) for desk in self.desks for key, row in desk.board.runs.items()}
+        goal = goals.pop(run_id, "")
+        return run_name(run_id, goal, goals.values()) if goal else run_id
 
     def card_of(self, proposal_id: str) -> tuple[Desk, Card]:
         """A proposal with its folder. Raises UnknownIdError."""

@@ -112,7 +112,7 @@ async def test_an_apply_that_writes_is_finished_and_says_so(world: World) -> Non
     slow(world).through.set()
     await until(lambda: "message" in world.names())
     assert text(world) == AFTER
-    assert "applied all the same" in world.last("message")["text"]
+    assert "“make it work” was applied all the same" in world.last("message")["text"]
     assert over(world) == [("apply", False)]
     assert world.states[-1][0] is RunState.APPLIED
     assert [kept.state.value for kept in world.checkpoints.kept.values()] == ["done"]

@@ -105,7 +105,8 @@ async def test_proposals_on_the_same_lines_tell_of_each_other_until_one_is_gone(
     second = await world.offer(await world.edit("a.py", changed(9, who="other")))
     assert told(world, first)["overlaps"] == [{"proposalId": second, "runId": "r_1", "places": ["a.py line 9"]}]
     assert told(world, second)["overlaps"] == [{"proposalId": first, "runId": "r_1", "places": ["a.py line 9"]}]
-    assert "a.py line 9" in told(world, second)["verdict"]["reasons"][-1]
+    words = "“make it work” (r_1) proposes a change of the same text (a.py line 9)"
+    assert words in told(world, second)["verdict"]["reasons"][-1]
     assert "overlaps" not in told(world, apart)
     await world.review.discard({"proposalId": first})
     assert "overlaps" not in told(world, second)

@@ -256,7 +256,7 @@ async def test_blocked_runs_and_trust_are_asked_with_buttons(client: RawClient, 
     row = await wait_state(client, run_id, "executing")
     assert row["message"] == "answered that"
     question = await client.wait_for("window/showMessageRequest", lambda params: "Which one?" in params["message"])
-    assert run_id in question["message"]
+    assert question["message"] == "Which one? (“ask about trust”)", "the run is named by what was asked for"
     await client.wait_for("window/showMessageRequest", lambda params: "test.command" in params["message"])
     await client.command("agent.status")
     assert await calls(client, "trust") == [{"trusted": True}]

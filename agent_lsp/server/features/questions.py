@@ -34,7 +34,13 @@ class Questions:
         elif event == "message":
             kinds = {"error": types.MessageType.Error, "warning": types.MessageType.Warning}
             kind = kinds.get(str(data.get("level")), types.MessageType.Info)
-            self._session.show(kind, str(data.get("text", "")))
+            self._session.show(kind, self._distinct(data))
+
+    def _distinct(self, data: Json) -> str:
+        """The message, with the run's id where another run's would read the same: editors merge equal messages."""
+        text, run_id = str(data.get("text", "")), str(data.get("runId"))
+        same = self._session.folders.name_of(run_id).endswith(f"({run_id})") and run_id not in text
+        return f"{text} ({run_id})" if same else text
 
     def _start(self, key: str, asking: Any) -> None:
         self._stop(key)
@@ -50,11 +56,12 @@ class Questions:
         options = [str(option) for option in data.get("options") or ()]
         if not options and self._session.traits.agent_messages:
             return  # it asks for a sentence itself
+        name = self._session.folders.name_of(run_id)
         if not options:
-            text = f"{question} (run {run_id}) Write a comment line `agent: your answer` and take its code action."
+            text = f"{question} ({name}) Write a comment line `agent: your answer` and take its code action."
             self._session.show(types.MessageType.Info, text)
             return
-        answer = await self._ask(f"{question} (run {run_id})", options)
+        answer = await self._ask(f"{question} ({name})", options)
         if answer is not None:
             await tell(desk, "answer", {"runId": run_id, "answer": answer})
 

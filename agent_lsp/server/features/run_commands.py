@@ -237,7 +237,7 @@ async def _answer(session: Session, args: Arguments) -> Mapping[str, Any]:
     run_id = args.text("runId")
     desk = session.folders.desk_of_run(run_id)
     if desk.board.state_of(run_id) != RunState.BLOCKED and not desk.runtime.running:
-        raise UserError(f"The run {run_id} asks nothing.")
+        raise UserError(f"The run {session.folders.name_of(run_id)} asks nothing.")
     return await _call_run(session, run_id, "answer", {"runId": run_id, "answer": args.text("answer")})
 
 

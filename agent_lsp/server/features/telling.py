@@ -52,7 +52,7 @@ def register(session: Session) -> None:
         if state in _NEXT and not (state in _QUIET and session.traits.progress):
             failed = state == RunState.FAILED
             kind = types.MessageType.Warning if failed else types.MessageType.Info
-            session.show(kind, _ending(data, state))
+            session.show(kind, _ending(session, data, state))
 
     session.listeners.on_event(tell)
 
@@ -68,8 +68,8 @@ async def _run(session: Session, name: str, command: Command, args: Arguments) -
     return answer
 
 
-def _ending(data: Json, state: str) -> str:
+def _ending(session: Session, data: Json, state: str) -> str:
     detail = str(data.get("verdict") if state == RunState.PROPOSED else data.get("message") or "")
-    goal = shorten(str(data.get("goal", "")))
-    said = f"{state.replace('_', ' ')}: {shorten(detail, 200)}" if detail else state.replace("_", " ")
-    return f"agent-lsp: {goal} ({data.get('runId')}) {said}. {_NEXT[state]}"
+    name = session.folders.name_of(str(data.get("runId")))
+    said = f"{state.replace('_', ' ')}: {shorten(detail, 200).removesuffix('.')}" if detail else state.replace("_", " ")
+    return f"agent-lsp: {name} {said}. {_NEXT[state]}"

@@ -78,7 +78,7 @@ class VirtualDocuments:
         desk = self._session.folders.desk_of_run(run_id)
         plan = desk.board.plans.get(run_id)
         if plan is None:
-            raise UnknownIdError(f"The run {run_id} has no plan yet.")
+            raise UnknownIdError(f"The run {self._session.folders.name_of(run_id)} has no plan yet.")
         return str(plan.get("markdown", ""))
 
     def diff_text(self, card: Card, path: str | None) -> str:

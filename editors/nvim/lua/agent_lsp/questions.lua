@@ -108,8 +108,8 @@ end
 ---@param params lsp.ShowMessageRequestParams
 ---@return boolean
 local function is_of_a_run(params)
-  for run_id in pairs(board.questions) do
-    if params.message:find(run_id, 1, true) then
+  for _, asked in pairs(board.questions) do
+    if vim.startswith(params.message, asked.question .. ' (') then
       return true
     end
   end
