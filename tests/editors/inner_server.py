@@ -8,7 +8,7 @@ SERVER: Final = """
 server = { commands = {} }
 vim.lsp.config('agent_lsp', {
   cmd = function(dispatchers)
-    server.tell = dispatchers.notification
+    server.tell, server.ask = dispatchers.notification, dispatchers.server_request
     return {
       request = function(method, params, callback)
         if method == 'workspace/executeCommand' then

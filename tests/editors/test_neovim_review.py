@@ -105,6 +105,21 @@ async def test_many_messages_at_once_are_seen_while_one_types_and_leave_the_curs
         assert nvim.prompts == 0
 
 
+async def test_a_question_in_a_stock_neovim_waits_until_nobody_types(opened: Open) -> None:
+    async with opened("stock", PROJECT, init=SERVER, size=TERMINAL) as hands:
+        nvim = hands.nvim
+        await nvim.edit("calc.py")
+        await nvim.keys("Gotyped")
+        await nvim.lua(_ASK, "Which sign? (“make add add”)")
+        await nvim.seen("agent-lsp: Which sign?")
+        await nvim.keys(" 1 on<Esc>")
+        await nvim.seen("2: minus")
+        await nvim.keys("2<CR>")
+        assert await nvim.until("the answer", "return server.chosen") == {"title": "minus"}
+        assert (await nvim.text()).endswith("\ntyped 1 on")
+        assert nvim.prompts == 0
+
+
 async def test_an_answer_of_a_command_that_is_refused_is_one_line_with_the_words_in_full_behind_it(
     opened: Open,
 ) -> None:
@@ -123,6 +138,13 @@ _AT_ONCE = """
 for _, text in ipairs(...) do
   vim.schedule(function() server.tell('window/showMessage', { type = 1, message = text }) end)
 end
+"""
+_ASK = """
+local message = ...
+vim.schedule(coroutine.wrap(function()
+  local params = { type = 3, message = message, actions = { { title = 'plus' }, { title = 'minus' } } }
+  server.chosen = server.ask('window/showMessageRequest', params)
+end))
 """
 _LONG = """
 local client = vim.lsp.get_clients({ name = 'agent_lsp' })[1]

@@ -1,7 +1,18 @@
 -- Owns the configuration of agent-lsp for a stock Neovim 0.11 or newer. Copy it to ~/.config/nvim/lsp/agent_lsp.lua and
 -- say vim.lsp.enable('agent_lsp').
-local group = vim.api.nvim_create_augroup('agent_lsp.messages', {})
 local waiting = {} ---@type { [1]: string, [2]: string? }[] texts with their colours
+local listening = false
+
+--- Calls it once, soon after the mode has changed.
+---@param callback fun()
+local function on_mode(callback)
+  vim.api.nvim_create_autocmd('ModeChanged', { once = true, callback = vim.schedule_wrap(callback) })
+end
+
+local function at_rest()
+  local mode = vim.api.nvim_get_mode().mode
+  return mode == 'n' or mode == 'nt'
+end
 
 --- A box at the cursor, until that moves.
 ---@param messages { [1]: string, [2]: string? }[]
@@ -38,22 +49,33 @@ end
 --- Shows what waits. In a prompt it goes on waiting: a window that is opened there moves the cursor of who was typing.
 --- While somebody types it is in a float alone, and is printed once they are back in normal mode.
 local function show()
-  local mode = vim.api.nvim_get_mode().mode
   if #waiting == 0 then
     return
-  elseif mode:sub(1, 1) == 'r' then
+  elseif vim.api.nvim_get_mode().mode:sub(1, 1) == 'r' then
     vim.defer_fn(show, 100)
-  elseif mode == 'n' or mode == 'nt' then
+  elseif at_rest() then
     local messages = waiting
     waiting = {}
     print_all(messages)
   else
-    local again = { group = group, once = true, callback = vim.schedule_wrap(show) }
-    vim.api.nvim_clear_autocmds({ group = group })
-    vim.api.nvim_create_autocmd('ModeChanged', again)
+    if not listening then
+      listening = true
+      on_mode(function()
+        listening = false
+        show()
+      end)
+    end
     float(waiting)
     vim.cmd.redraw()
   end
+end
+
+---@param message string
+---@param colour string?
+local function tell(message, colour)
+  local text = 'agent-lsp: ' .. message:gsub('^agent%-lsp: ', ''):gsub('%s*\n%s*', ' ')
+  table.insert(waiting, { text, colour })
+  show()
 end
 
 ---@type vim.lsp.Config
@@ -71,9 +93,21 @@ return {
     -- Neovim ends each message with a line break: every one waits for <Enter>, and takes what is being typed for it.
     -- Here none waits, and `:messages` has all of it.
     ['window/showMessage'] = function(_, params)
-      local text = 'agent-lsp: ' .. params.message:gsub('^agent%-lsp: ', ''):gsub('%s*\n%s*', ' ')
-      table.insert(waiting, { text, ({ 'ErrorMsg', 'WarningMsg' })[params.type] })
-      show()
+      tell(params.message, ({ 'ErrorMsg', 'WarningMsg' })[params.type])
+    end,
+    -- Neovim asks at once, and takes what is being typed for the answer. Here a question waits for normal mode.
+    ['window/showMessageRequest'] = function(err, params, context)
+      local thread = coroutine.running()
+      if not at_rest() then
+        tell(params.message .. '  (asked when you are back in normal mode)')
+      end
+      while not at_rest() do
+        on_mode(function()
+          coroutine.resume(thread)
+        end)
+        coroutine.yield()
+      end
+      return vim.lsp.handlers['window/showMessageRequest'](err, params, context)
     end,
   },
 }
