@@ -17,6 +17,7 @@ from tests.bench.edge import measure_client_us, measure_edge
 from tests.bench.gate import measure_gates
 from tests.bench.measure import Row, say
 from tests.bench.page import DOCS, EDGE, Json, edge_part, plain_part, write
+from tests.bench.repair import measure_repair
 from tests.bench.warm import measure_warm
 
 _ROUNDS: Final = 9
@@ -37,6 +38,7 @@ PARTS: Final[Mapping[str, Callable[[Path, int], Json]]] = {
     "gate": _plain(measure_gates),
     "candidates": _plain(measure_candidates),
     "warm": _plain(measure_warm),
+    "repair": _plain(measure_repair),
 }
 
 

@@ -1,0 +1,195 @@
+"""Owns the measurement of the embedded engine on small programs with a known slip: solved, right, how fast.
+
+`python -m tests.bench.repair [--only TEXT] [--time S]` prints a line for each program and leaves the page alone.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, Final
+
+from agent_lsp.agent.engines import StepOutcome, StepTask
+from agent_lsp.agent.repair.engine import embedded
+from agent_lsp.agent.repair.search import RepairOptions
+from agent_lsp.agent.validation import Gate, GateOptions
+from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.plan import Assessment, Plan, Step
+from agent_lsp.domain.ports import Clock
+from agent_lsp.domain.task import Goal
+from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
+from agent_lsp.workspace.runners.warm import WarmRuns
+from agent_lsp.workspace.runners.warm_memory import WarmMemory
+from agent_lsp.workspace.snapshot import GitTrees
+from tests.bench.measure import NOTHING, Row, say
+from tests.repair_bugs.classic_numbers import NUMBERS
+from tests.repair_bugs.classic_structures import STRUCTURES
+from tests.repair_bugs.everyday import EVERYDAY
+from tests.repair_bugs.slip import Slip
+
+CLASSIC: Final = (*NUMBERS, *STRUCTURES)
+_CLOCK: Final = Clock(time.time, time.monotonic, asyncio.sleep)
+_GOAL: Final = Goal("make the failing tests pass")
+_PLUGINS: Final = ("pytest_lsp", "pytest-lsp", "hypothesispytest", "anyio", "asyncio", "xdist", "xdist.looponfail")
+"""Of the Python that the bench runs in; a project of such a size has none of them."""
+
+_HIDDEN: Final = """
+import contextlib, io, json, sys
+names, right = {}, 0
+with contextlib.redirect_stdout(io.StringIO()):
+    exec(compile(sys.argv[1], "program", "exec"), names)
+    calls = json.loads(sys.argv[2])
+    right = sum(repr(eval(call, names)) == value for call, value in calls)
+sys.exit(right != len(calls))
+"""
+
+
+@dataclass(slots=True)
+class Tried:
+    """What came of one program."""
+
+    slip: Slip
+    solved: bool = False
+    right: bool = False
+    seconds: float = 0.0
+    tries: int = 0
+    search_s: float = 0.0
+    change: str = ""
+    summary: str = ""
+    results: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """For who watches."""
+        state = "right" if self.right else "solved, not right" if self.solved else "not solved"
+        return f"{self.slip.name}: {state}, {self.tries} tries, {self.seconds:.1f} s {self.change}"
+
+
+async def measure_repair(folder: Path) -> list[Row]:
+    """Rows for the classic programs and for the everyday ones."""
+    rows = []
+    for title, slips in (("40 classic programs", CLASSIC), (f"{len(EVERYDAY)} everyday slips", EVERYDAY)):
+        rows += _rows(title, await attempts(folder, slips))
+    return rows
+
+
+async def attempts(folder: Path, slips: Sequence[Slip], wall_clock_s: float = 120.0) -> list[Tried]:
+    """Every program repaired once, with the limits that the settings have."""
+    found = []
+    for number, slip in enumerate(slips):
+        found.append(await attempt(folder / f"{slip.name.replace(' ', '-')}-{number}", slip, wall_clock_s))
+        say(found[-1].line())
+    return found
+
+
+async def attempt(folder: Path, slip: Slip, wall_clock_s: float) -> Tried:
+    """One program in a workspace of its own."""
+    root, cache, tried = folder / "workspace", folder / "cache", Tried(slip)
+    root.mkdir(parents=True)
+    plugins = " ".join(f"-p no:{name}" for name in _PLUGINS)
+    files = {"pyproject.toml": f'[tool.pytest.ini_options]\naddopts = "{plugins}"\n', **slip.files()}
+    for name, text in files.items():
+        (root / name).write_text(text)
+    trees = GitTrees(root, cache)
+    pool = Pool(root, cache, trees)
+    await pool.start()
+    try:
+        began = time.monotonic()
+        outcome, text = await _repaired(tried, trees, pool, cache, wall_clock_s)
+        tried.seconds = time.monotonic() - began
+    finally:
+        await pool.close()
+    tried.solved, tried.summary = outcome.finished, outcome.summary
+    if outcome.finished:
+        tried.right = await asyncio.to_thread(_is_right, slip, text)
+        before = slip.wrong_text().splitlines()
+        tried.change = " / ".join(line.strip() for line in text.splitlines() if line not in before)
+    return tried
+
+
+async def _repaired(
+    tried: Tried, trees: GitTrees, pool: Pool, cache: Path, wall_clock_s: float
+) -> tuple[StepOutcome, str]:
+    finder = WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable), WarmRuns(WarmMemory(cache / "warm.json")))
+    gate = Gate(trees, pool, finder, GateOptions(timeout_s=60.0))
+    options = RepairOptions(wall_clock_s=wall_clock_s)
+    engines = embedded(finder, gate, _CLOCK, options)(_GOAL)
+    assert engines is not None
+
+    def journal(kind: EventKind, data: Mapping[str, Any]) -> None:
+        if kind is EventKind.SEARCH_TRY:
+            tried.tries = max(tried.tries, data["try"])
+            tried.search_s += data["durationS"]
+            tried.results[data["result"]] = tried.results.get(data["result"], 0) + 1
+
+    candidate = await pool.open((await trees.snapshot(())).tree)
+    try:
+        plan = Plan(Assessment.SIMPLE, (Step("Make the failing tests pass"),))
+        outcome = await engines.execution.execute(
+            StepTask(_GOAL, plan, 0, candidate, candidate.tree, "", lambda _message, _share: None, journal)
+        )
+        entry = await candidate.read("program.py")
+        return outcome, entry.content.decode() if entry is not None else ""
+    finally:
+        await candidate.close()
+
+
+def _is_right(slip: Slip, text: str) -> bool:
+    """Whether the repaired program gives what the right one gives for calls that no test of the project makes."""
+    calls = list(zip(slip.hidden, slip.expected(slip.hidden), strict=True))
+    program = f"{text}\n{dedent(slip.setup)}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _HIDDEN, program, json.dumps(calls)], capture_output=True, timeout=20, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def _rows(title: str, tried: Sequence[Tried]) -> list[Row]:
+    count = len(tried)
+    solved, right = sum(row.solved for row in tried), sum(row.right for row in tried)
+    tries, spent_s = sum(row.tries for row in tried), sum(row.search_s for row in tried)
+    each_s = statistics.median(row.seconds for row in tried)
+    longest_s = max(row.seconds for row in tried)
+    return [
+        Row(f"{title}: all tests pass", f"{solved} of {count}", NOTHING, solved / count, ""),
+        Row(
+            f"{title}: calls that no test makes are right too",
+            f"{right} of {count}",
+            f"{solved}",
+            right / max(1, solved),
+            "",
+        ),
+        Row(f"{title}: edits tried in a minute", f"{60 * tries / max(0.001, spent_s):.0f}", NOTHING, 1.0, ""),
+        Row(f"{title}: median and longest time", f"{each_s:.1f} s", f"{longest_s:.1f} s", each_s / longest_s, ""),
+    ]
+
+
+def main() -> None:
+    """Measures and prints; for work on the engine."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.repair")
+    parser.add_argument("--only", default="", help="programs whose name has this text")
+    parser.add_argument("--time", type=float, default=120.0, metavar="S", help="longest search for one program")
+    options = parser.parse_args()
+    for title, slips in (("classic", CLASSIC), ("everyday", EVERYDAY)):
+        chosen = [slip for slip in slips if options.only in slip.name or options.only == title]
+        if not chosen:
+            continue
+        with tempfile.TemporaryDirectory(prefix="agent-lsp-bench-") as folder:
+            tried = asyncio.run(attempts(Path(folder), chosen, options.time))
+        for row in _rows(title, tried):
+            print(f"{row.name}: {row.subject} ({row.baseline})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Small programs with one known slip each, for measuring the embedded repair engine."""
