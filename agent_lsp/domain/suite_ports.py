@@ -1,6 +1,7 @@
 """Owns the seams of what the gate remembers: kept runs, what runs showed of the tests, and who imports what."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from agent_lsp.domain.baseline import Baseline, BaselineKey
@@ -90,4 +91,44 @@ class RecallingRunner(Protocol):
 
     async def recalled(self, candidate: Candidate, request: SuiteRequest) -> SuiteReport | None:
         """A kept run of the candidate's tree, if there is one that answers the request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Which edits to look at. `tests` shall pass, in the order in which they run; `others` passed before.
+
+    `texts` are whole files as they shall be taken, whatever the candidate has there; an edit is a path of `texts`, a
+    start, an end and the characters for what lies between. `others` run where one of `tests` passes. A test may use
+    `cpu_s` of the processor, all tests of one edit may take `wall_s`.
+    """
+
+    tests: tuple[CaseId, ...]
+    others: tuple[CaseId, ...]
+    texts: Mapping[str, str]
+    edits: Sequence[tuple[str, int, int, str]]
+    cpu_s: float = 1.0
+    wall_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What one edit did, by its place among those asked. `late`: it ran out of its time. Never a verdict."""
+
+    number: int
+    passed: frozenset[CaseId] = field(default_factory=frozenset)
+    broken: frozenset[CaseId] = field(default_factory=frozenset)
+    late: bool = False
+    duration_s: float = 0.0
+
+
+@runtime_checkable
+class ScreeningRunner(Protocol):
+    """A runner that can look at many edits quickly. Adapter: workspace/runners/screening.py."""
+
+    def screen(self, candidate: Candidate, asked: Screening) -> AsyncGenerator[Screened, None]:
+        """Tells of each edit about in the order asked, and ends; closing it earlier leaves no process behind.
+
+        Raises RunnerUnavailableError where this kind of tests cannot be run so; then they can be run one by one.
+        """
         ...

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from agent_lsp.agent.engines import Engines, PlanTask, ReflectionTask, StepOutcome, StepTask
 from agent_lsp.agent.repair.goals import serves
-from agent_lsp.agent.repair.search import Ledger, RepairOptions, Search, TryResult, Winner
+from agent_lsp.agent.repair.hunt import Winner
+from agent_lsp.agent.repair.search import Ledger, RepairOptions, Search, TryResult
 from agent_lsp.agent.repair.survey import Survey, shown_tests, survey
 from agent_lsp.agent.validator import Validator
 from agent_lsp.domain.ids import CaseId
@@ -16,6 +17,7 @@ from agent_lsp.domain.task import Goal
 
 NAME = "embedded"
 _AMBIGUOUS = frozenset({"wrong variable", "constant"})
+_SHOWN_OTHERS = 3
 
 FIRST_LOOK = 1 / 3
 """The part of the time that the first run of the tests may take; a slower suite leaves no time for a search."""
@@ -168,10 +170,19 @@ def _summary(memory: Memory, found: Survey, left: list[CaseId]) -> str:
         verdict = winner.evidence.verdict
         if winner.evidence.verdict.decision.value != "proven":
             parts.append(f"Not proven, read it with care: {' '.join(verdict.reasons) or verdict.title()}")
-    if any(winner.edit.template in _AMBIGUOUS for winner in memory.winners):
+    for winner in memory.winners:
+        if winner.others:
+            count = len(winner.others)
+            shown = "; ".join(winner.others[:_SHOWN_OTHERS]) + (" and more" if count > _SHOWN_OTHERS else "")
+            parts.append(
+                f"{count} other {'edit' if count == 1 else 'edits'} passed the same tests and "
+                f"{'was' if count == 1 else 'were'} thought less likely, so read whether this one says what is meant: "
+                f"{shown}."
+            )
+    if any(winner.edit.template in _AMBIGUOUS and not winner.others for winner in memory.winners):
         parts.append("For such an edit others may pass the same tests as well, so read whether it says what is meant.")
     if left:
-        parts.append(f"Still failing, for no single small edit was found: {shown_tests(left)}.")
+        parts.append(f"Still failing, for no small edit was found: {shown_tests(left)}.")
     return "\n".join(parts)
 
 
@@ -186,7 +197,7 @@ def _why_not(memory: Memory, left: list[CaseId]) -> str:
     near = ledger.results.get(TryResult.BREAKS_OTHERS, 0) + ledger.results.get(TryResult.REFUSED, 0)
     also = f" {near} made the tests pass but broke others or were refused by the gate." if near else ""
     return (
-        f"No single small edit makes {shown_tests(left)} pass: {_counted(memory)}, and {end}.{also} "
+        f"No small edit makes {shown_tests(left)} pass: {_counted(memory)}, and {end}.{also} "
         "The embedded engine searches without a language model; a configured model can make larger changes."
     )
 

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from agent_lsp.agent.engines import StepTask
 from agent_lsp.agent.repair.edits import SmallEdit, distinct, edits_of, in_order
+from agent_lsp.agent.repair.hunt import Hunt, Winner
+from agent_lsp.agent.repair.localise import Suspicion
+from agent_lsp.agent.repair.sieve import Look, Sieve
 from agent_lsp.agent.repair.source import parse
 from agent_lsp.agent.repair.survey import Survey
 from agent_lsp.agent.repair.templates.registry import TEMPLATES
@@ -16,6 +19,7 @@ from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Clock, SuiteRequest, SuiteRunner
+from agent_lsp.domain.suite_ports import ScreeningRunner
 from agent_lsp.domain.text import decode
 from agent_lsp.domain.verdict import Decision, Evidence, SuiteReport
 
@@ -26,11 +30,16 @@ _SLOWDOWN = 3.0
 """How much slower than the last runs one may be before it is taken to hang: other work may slow the machine."""
 
 
+_TOLD_EVERY_S = 0.5
+_JOURNALLED = 300
+"""So many edits that a quick look rejects are journalled one by one; of those after them only the number is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class RepairOptions:
     """Limits of one run's search. No try starts after either is reached; the gate has time limits of its own."""
 
-    tries: int = 300
+    tries: int = 5000
     wall_clock_s: float = 120.0
 
 
@@ -45,17 +54,6 @@ class TryResult(StrEnum):
     PROVEN = "proven"
 
 
-@dataclass(frozen=True, slots=True)
-class Winner:
-    """An edit that stays. `old` and `new` are the touched lines as they were and as they are."""
-
-    edit: SmallEdit
-    old: str
-    new: str
-    tests: tuple[CaseId, ...]
-    evidence: Evidence
-
-
 @dataclass(slots=True)
 class Ledger:
     """What one run has tried and spent, over all its tries of the step."""
@@ -64,7 +62,9 @@ class Ledger:
     spent_s: float = 0.0
     results: dict[TryResult, int] = field(default_factory=dict)
     seen: dict[tuple[CaseId, ...], set[str]] = field(default_factory=dict)
+    hunts: dict[tuple[CaseId, ...], Hunt] = field(default_factory=dict)
     exhausted: bool = False
+    slow: str = ""
 
     def count(self, result: TryResult) -> None:
         """Books one try."""
@@ -88,25 +88,90 @@ class Search:
     postponed: list[SmallEdit] = field(default_factory=list)
     limit: int = 0
     pace_s: float = 0.0
+    looked_s: float | None = None
+    told_s: float = 0.0
 
     async def mend(self, tests: tuple[CaseId, ...]) -> Winner | None:
         """The first edit that makes all these tests pass and is proven; else the first that the gate accepts."""
         texts = self._texts()
         self.ledger.exhausted = False
+        suspicion = await asyncio.to_thread(self.survey.suspicion, tests, texts)
+        sieve = self._sieve(tests)
+        if sieve is not None:
+            winner = await self._by_looks(sieve, texts, suspicion)
+            if winner is not None or not sieve.trouble:
+                return winner
+            self.ledger.slow = sieve.trouble
+        return await self._one_by_one(tests, texts, suspicion)
+
+    # --- quick looks ----------------------------------------------------------------------------------------------
+
+    def _sieve(self, tests: tuple[CaseId, ...]) -> Sieve | None:
+        """None for tests that could not even be collected, and for a runner that knows no quick looks."""
+        runner = self.runner
+        if self.ledger.slow or not isinstance(runner, ScreeningRunner):
+            return None
+        if not all(test in self.survey.report.cases for test in tests):
+            return None
+        return Sieve(runner, self.task.candidate, self.survey, tests)
+
+    async def _by_looks(self, sieve: Sieve, texts: Mapping[str, str], suspicion: Suspicion) -> Winner | None:
+        hunt = self.ledger.hunts.get(sieve.tests)
+        if hunt is None or hunt.texts != texts:
+            seen: set[str] = set()
+            queue, _ = await asyncio.to_thread(self._queue, suspicion, texts, seen)
+            hunt = self.ledger.hunts[sieve.tests] = Hunt(sieve.tests, texts, suspicion, queue, seen)
+        self.limit = self.options.tries
+        await asyncio.to_thread(sieve.prepare, suspicion)
+        self.looked_s = self.clock.monotonic()
+        winner = await hunt.run(sieve, self)
+        self.ledger.exhausted = hunt.exhausted and not hunt.passing
+        return winner
+
+    def saw(self, look: Look, tests: tuple[CaseId, ...], text: str) -> None:
+        """See Tries."""
+        now_s = self.clock.monotonic()
+        if self.looked_s is not None:
+            self.ledger.spent_s += now_s - self.looked_s
+        self.looked_s = now_s
+        broke = look.passed.issuperset(tests) and bool(look.broken)
+        result = TryResult.BREAKS_OTHERS if broke else TryResult.TIMED_OUT if look.late else TryResult.STILL_FAILS
+        self.ledger.count(result)
+        old, new = look.edit.shown(text)
+        if now_s - self.told_s >= _TOLD_EVERY_S:
+            self.told_s = now_s
+            self.task.tell(self._trying(look.edit, new), self._percentage())
+        if broke or self.ledger.tries <= _JOURNALLED:
+            self._journal(look.edit, (old, new), result, look.duration_s)
+
+    async def attempt(self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...], *, known: bool) -> Winner | None:
+        """See Tries."""
+        winner = await self._try(edit, text, tests, known=known)
+        self.looked_s = self.clock.monotonic()
+        return winner
+
+    async def settle(self, winner: Winner, text: str) -> Winner:
+        """See Tries."""
+        await self._keep(winner.edit, text)
+        return winner
+
+    # --- one by one -----------------------------------------------------------------------------------------------
+
+    async def _one_by_one(
+        self, tests: tuple[CaseId, ...], texts: Mapping[str, str], suspicion: Suspicion
+    ) -> Winner | None:
         self.hanging.clear()
         self.postponed.clear()
         seen = self.ledger.seen.setdefault(tests, set())
-        queue, total = await asyncio.to_thread(self._queue, tests, texts, seen)
+        queue, total = await asyncio.to_thread(self._queue, suspicion, texts, seen)
         self.limit = min(self.options.tries, self.ledger.tries + total)
         second: tuple[SmallEdit, Winner] | None = None
-        while not self._spent() and (second is None or self.ledger.tries < self.limit):
+        while not self.spent() and (second is None or self.ledger.tries < self.limit):
             edit = await asyncio.to_thread(self._next, queue)
             if edit is None:
                 self.ledger.exhausted = True
                 break
-            if self.task.desk is not None:
-                await self.task.desk.pause_point()
-                self.task.desk.check_budget()
+            await self.pause()
             winner = await self._try(edit, texts[edit.path], tests)
             if winner is None:
                 continue
@@ -124,10 +189,7 @@ class Search:
         """What the search has kept so far."""
         return tuple(FileEdit(path, before, after) for path, (before, after) in sorted(self.kept.items()))
 
-    def _queue(
-        self, tests: tuple[CaseId, ...], texts: Mapping[str, str], seen: set[str]
-    ) -> tuple[Iterator[SmallEdit], int]:
-        suspicion = self.survey.suspicion(tests, texts)
+    def _queue(self, suspicion: Suspicion, texts: Mapping[str, str], seen: set[str]) -> tuple[Iterator[SmallEdit], int]:
         edits: list[SmallEdit] = []
         for path, lines in suspicion.items():
             source = parse(path, texts[path]) if path in texts else None
@@ -154,19 +216,18 @@ class Search:
             found[path] = decoded.text
         return found
 
-    async def _try(self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...]) -> Winner | None:
+    async def _try(
+        self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...], *, known: bool = False
+    ) -> Winner | None:
         started = self.clock.monotonic()
         old, new = edit.shown(text)
-        message = (
-            f"Try {self.ledger.tries + 1} of at most {self.limit}: {edit.path}:{edit.line}, {edit.template}: {new}"
-        )
-        self.task.tell(message, self._percentage())
+        self.task.tell(self._trying(edit, new), self._percentage())
         before = await self.task.candidate.read(edit.path)
         kept_before = self.kept.get(edit.path)
         result, evidence = TryResult.STILL_FAILS, None
         try:
             await self._keep(edit, text)
-            result, evidence = await self._judged(tests)
+            result, evidence = await self._judged(tests, known=known)
         finally:
             self.ledger.spent_s += self.clock.monotonic() - started
             if result is not TryResult.PROVEN:
@@ -182,13 +243,13 @@ class Search:
             return None
         return Winner(edit, old, new, tests, evidence)
 
-    async def _judged(self, tests: tuple[CaseId, ...]) -> tuple[TryResult, Evidence | None]:
-        """Quick looks first: the failing tests, then everything that the first run had; at last the gate."""
+    async def _judged(self, tests: tuple[CaseId, ...], *, known: bool) -> tuple[TryResult, Evidence | None]:
+        """Short runs first: the failing tests, then everything that the first run had; at last the gate."""
         limit_s = self.survey.timeout_s(tests)
-        report = await self._run(tests, limit_s, fail_fast=True)
-        if not _all_pass(report, tests):
+        report = None if known else await self._run(tests, limit_s, fail_fast=True)
+        if not known and not _all_pass(report, tests):
             return (TryResult.TIMED_OUT if report is not None and report.timed_out else TryResult.STILL_FAILS), None
-        if not await self._survivors_pass():
+        if not known and not await self._survivors_pass():
             return TryResult.BREAKS_OTHERS, None
         goal_tests = tests if all(test in self.survey.report.cases for test in tests) else ()
         scope = self.task.goal.scope
@@ -239,13 +300,24 @@ class Search:
         self.kept[edit.path] = (first, after)
         await self.task.candidate.write(edit.path, after)
 
-    def _spent(self) -> bool:
+    async def pause(self) -> None:
+        """See Tries."""
+        if self.task.desk is not None:
+            await self.task.desk.pause_point()
+            self.task.desk.check_budget()
+
+    def spent(self) -> bool:
+        """See Tries."""
         left = self.task.desk.remaining_s() if self.task.desk is not None else None
         return (
             self.ledger.tries >= self.options.tries
             or self.ledger.spent_s >= self.options.wall_clock_s
             or (left is not None and left <= 0.0)
         )
+
+    def _trying(self, edit: SmallEdit, new: str) -> str:
+        number = self.ledger.tries + 1
+        return f"Try {number} of at most {self.limit}: {edit.path}:{edit.line}, {edit.template}: {new}"
 
     def _gate_tells(self, message: str, _percentage: float | None) -> None:
         self.task.tell(message, self._percentage())

@@ -119,6 +119,14 @@ def functions(source: Source) -> Iterator[tuple[Function, int, int]]:
             yield node, node.body[0].lineno, node.end_lineno or node.body[-1].lineno
 
 
+def gap_before(source: Source, node: ast.stmt) -> str:
+    """What parts a new statement from this one: the file's end of line and the statement's own indentation."""
+    start = source.span(node)[0]
+    line = source.lines[node.lineno - 1][: start - source.starts[node.lineno - 1]]
+    blank = line if not line.strip() else " " * node.col_offset
+    return ("\r\n" if "\r\n" in source.text else "\n") + blank
+
+
 def _children(node: ast.AST) -> list[ast.AST]:
     """What a node holds, without annotations: they are not run."""
     said = {id(getattr(node, name, None)) for name in ("annotation", "returns")}

@@ -11,12 +11,14 @@ from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, SuiteRequest, SuiteRunner
 from agent_lsp.domain.task import Goal
 from agent_lsp.domain.text import decode
-from agent_lsp.domain.verdict import SuiteReport
+from agent_lsp.domain.verdict import CaseResult, SuiteReport
 
 _MOST_WATCHED_FILES = 2000
 _SHOWN_TESTS = 5
 _START_UP_S = 1.0
 _HANG_S = 10.0
+_LIMIT_S = 3.0
+"""A test that takes longer is stopped; whether it hangs or only takes its time is then looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Survey:
         start_up = max(0.0, self.report.duration_s - sum(case.duration_s for case in cases.values()))
         start_up = _START_UP_S if self.report.timed_out else start_up
         return 2.0 + 2.0 * start_up + 5.0 * sum(cases[test].duration_s for test in tests if test in cases)
+
+    def hangs(self, test: CaseId) -> bool:
+        """Whether a test was stopped because it took too long."""
+        case = self.report.cases.get(test)
+        return case is not None and case.outcome.bad and (_stopped(case) or case.message in self.report.trouble)
 
     def suspicion(self, tests: Sequence[CaseId], texts: Mapping[str, str]) -> Suspicion:
         """What these failing tests accuse: by the lines they ran, else by what their failures say. Takes a while."""
@@ -75,7 +82,9 @@ async def survey(
     if len(watch) > _MOST_WATCHED_FILES:
         seen = await runner.run(candidate, SuiteRequest(selection, (), timeout_s), on_case)
         watch = tuple(path for path in watch if path in seen.touched)
-    report = await runner.run(candidate, SuiteRequest(selection, watch, timeout_s), on_case)
+    report = await runner.run(candidate, SuiteRequest(selection, watch, timeout_s, test_limit_s=_LIMIT_S), on_case)
+    if await _only_slow(candidate, runner, report):
+        report = await runner.run(candidate, SuiteRequest(selection, watch, timeout_s), on_case)
     targets = _targets(report, named)
     innocent = await _slow_only(candidate, runner, report, targets)
     targets = tuple(target for target in targets if target not in innocent)
@@ -142,6 +151,21 @@ async def _slow_only(
         return frozenset()
     again = await runner.run(candidate, SuiteRequest(tuple(cut), (), _HANG_S))
     return again.passing()
+
+
+async def _only_slow(candidate: Candidate, runner: SuiteRunner, report: SuiteReport) -> bool:
+    """Whether a test that was stopped ends where it has more time, passing or not."""
+    stopped = [case.id for case in report.cases.values() if case.outcome.bad and _stopped(case)]
+    if not stopped:
+        return False
+    request = SuiteRequest((stopped[0],), (), _HANG_S, test_limit_s=_HANG_S * 0.7)
+    again = await runner.run(candidate, request)
+    case = again.cases.get(stopped[0])
+    return case is not None and not again.timed_out and not _stopped(case)
+
+
+def _stopped(case: CaseResult) -> bool:
+    return "and was stopped" in case.message
 
 
 async def _texts(candidate: Candidate, paths: Iterable[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ _SOURCES = Path(__file__).parent / "inject"
 _SHARED = ("agent_lsp_start.py", "agent_lsp_record.py", "agent_lsp_clock.py", "agent_lsp_bytecode.py")
 _FILES = (*_SHARED, "agent_lsp_report.py", "agent_lsp_unittest.py", "agent_lsp_django.py")
 _AHEAD = (*_SHARED, "agent_lsp_prepared.py", "agent_lsp_quiet.py")
+_SCREEN = ("agent_lsp_screen.py", *_SHARED, "agent_lsp_report.py")
 _POLL_S = 0.1
 
 OnCase = Callable[[CaseId, int], None]
@@ -141,6 +142,12 @@ def _plugins(interpreter: Interpreter) -> dict[str, str]:
 def lay_out_ahead(folder: Path) -> dict[str, str]:
     """The same for a process that is prepared."""
     return _lay_out(folder, _AHEAD)
+
+
+def lay_out_screen(folder: Path) -> Path:
+    """The same for a process that looks at many edits; gives what is started."""
+    _lay_out(folder, _SCREEN)
+    return folder / _SCREEN[0]
 
 
 def sources_digest() -> str:

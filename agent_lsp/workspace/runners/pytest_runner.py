@@ -1,12 +1,15 @@
 """Owns running a workspace's tests with its own pytest."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from math import inf
 
 from agent_lsp.domain.ports import Candidate, SuiteRequest
+from agent_lsp.domain.suite_ports import Screened, Screening
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.injected import Launch, OnCase, existing, launch
 from agent_lsp.workspace.runners.interpreter import Interpreter
+from agent_lsp.workspace.runners.screening import screen
 from agent_lsp.workspace.runners.warm import WarmRuns
 
 
@@ -61,3 +64,7 @@ class PytestRunner:
         what = Launch("pytest", self._interpreter, arguments, self.name)
         run = self._warm.run if self._warm is not None and request.warm else launch
         return await run(candidate, what, request, on_case)
+
+    def screen(self, candidate: Candidate, asked: Screening) -> AsyncGenerator[Screened, None]:
+        """See ScreeningRunner."""
+        return screen(candidate, Launch("pytest", self._interpreter, self._arguments, self.name), asked)

@@ -3,14 +3,17 @@
 import asyncio
 import posixpath
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from agent_lsp.domain.baseline import Baseline, BaselineKey
+from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, RunnerFinder, SuiteRequest, SuiteRunner, Trees
-from agent_lsp.domain.suite_ports import Baselines, SuiteMemory
+from agent_lsp.domain.suite_ports import Baselines, Screened, Screening, SuiteMemory
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.fingerprint import Fingerprints
 from agent_lsp.workspace.runners.bytecode import BytecodePacks
@@ -131,6 +134,14 @@ class RememberingRunner:
         if self._world.learns and request.shard is None:
             await self._world.memory.learn(request, report)
         return report
+
+    async def screen(self, candidate: Candidate, asked: Screening) -> AsyncGenerator[Screened, None]:
+        """See ScreeningRunner; nothing of it is kept."""
+        if not isinstance(self._python, PytestRunner) or self._folder != ".":
+            raise RunnerUnavailableError(f"{self.name} cannot look at many edits at once")
+        async with aclosing(self._python.screen(candidate, asked)) as rows:
+            async for row in rows:
+                yield row
 
     async def _keep(
         self, key: BaselineKey | None, candidate: Candidate, request: SuiteRequest, report: SuiteReport

@@ -1,7 +1,8 @@
 """The embedded search with warm runs: it tries the same edits and sees the same come of them."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from agent_lsp.agent.repair.engine import embedded
 from agent_lsp.agent.repair.search import RepairOptions
 from agent_lsp.agent.validation import Gate, GateOptions
 from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.plan import Assessment, Plan, Step
-from agent_lsp.domain.ports import SandboxKind
+from agent_lsp.domain.ports import Candidate, SandboxKind, SuiteRequest, SuiteRunner
 from agent_lsp.domain.task import Goal
+from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
 from agent_lsp.workspace.runners.warm import WarmRuns
 from agent_lsp.workspace.runners.warm_memory import WarmMemory
@@ -35,6 +38,30 @@ def test_fine(): assert best(1, 5, 9) == 1
 }
 
 
+@dataclass(frozen=True)
+class OneByOne:
+    """A finder whose runner knows no quick looks at many edits, as those of other frameworks."""
+
+    finder: WorkspaceRunnerFinder
+
+    async def find(self, candidate: Candidate) -> SuiteRunner:
+        return Plain(await self.finder.find(candidate))
+
+
+@dataclass(frozen=True)
+class Plain:
+    inner: SuiteRunner
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    async def run(
+        self, candidate: Candidate, request: SuiteRequest, on_case: Callable[[CaseId, int], None] | None = None
+    ) -> SuiteReport:
+        return await self.inner.run(candidate, request, on_case)
+
+
 async def _tries(tmp_path: Path, warm: WarmRuns | None) -> dict[tuple[Any, ...], str]:
     tried: dict[tuple[Any, ...], str] = {}
 
@@ -46,7 +73,7 @@ async def _tries(tmp_path: Path, warm: WarmRuns | None) -> dict[tuple[Any, ...],
     async with scene(tmp_path, SandboxKind.OVERLAY, FILES) as made:
         finder = WorkspaceRunnerFinder(RunnerOptions(interpreter=sys.executable), warm)
         gate = Gate(made.trees, made.pool, finder, GateOptions(timeout_s=60.0))
-        engines = embedded(finder, gate, CLOCK, RepairOptions(tries=10, wall_clock_s=600.0))(
+        engines = embedded(OneByOne(finder), gate, CLOCK, RepairOptions(tries=10, wall_clock_s=600.0))(
             Goal("make the tests pass")
         )
         assert engines is not None

@@ -43,6 +43,13 @@ def off_by_one(site: Site) -> Iterator[Rewrite]:
     node = site.node
     if not isinstance(node, ast.expr) or _number(site) is not None:
         return
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_position(site):
+        yield Rewrite(*site.source.span(node), f"{site.source.segment(node)} - 1", 0.6)
+        yield Rewrite(*site.source.span(node), f"{site.source.segment(node)} + 1", 0.6)
+        return
+    if isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult) and isinstance(node, ast.Call):
+        yield from (Rewrite(*site.source.span(node), f"({site.source.segment(node)} {sign} 1)", 0.4) for sign in "-+")
+        return
     # What is added to something may be text or a list as well.
     prior = (0.5 if isinstance(site.parent, ast.BinOp) else 0.8) if _is_position(site) else _value_prior(site)
     if not prior or not isinstance(node, (*_PLAIN, ast.BinOp)):
@@ -127,6 +134,10 @@ def _is_position(site: Site) -> bool:
 
 def _value_prior(site: Site) -> float:
     node, parent = site.node, site.parent
+    if isinstance(parent, ast.Tuple) and isinstance(node, ast.Name | ast.BinOp):
+        return 0.5 if any(isinstance(holder, ast.Subscript | ast.Call) for holder in site.parents) else 0.2
+    if isinstance(parent, ast.Call) and node in parent.args and isinstance(node, ast.Name | ast.BinOp):
+        return 0.42
     if isinstance(parent, ast.Compare):
         return 0.4 if node in parent.comparators and not isinstance(parent.ops[0], _NOT_OF_NUMBERS) else 0.0
     if isinstance(parent, ast.Return | ast.Assign) and isinstance(node, ast.BinOp | ast.Call | ast.Name):

@@ -35,7 +35,8 @@ _COMPUTED: Mapping[type[ast.operator], tuple[str, tuple[tuple[str, float], ...]]
     ast.MatMult: ("@", (("*", 0.4),)),
 }
 
-_NOT_COMMUTATIVE = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift)
+_NOT_COMMUTATIVE = (ast.Add, ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift)
+"""Texts and lists are added in an order."""
 
 
 def comparison(site: Site) -> Iterator[Rewrite]:
@@ -59,13 +60,14 @@ def arithmetic(site: Site) -> Iterator[Rewrite]:
     own, others = _COMPUTED[type(site.node.op)]
     yield from _exchanged(site, left, right, own, others)
     if isinstance(site.node.op, _NOT_COMMUTATIVE) and isinstance(
-        right, ast.Name | ast.Attribute | ast.Constant | ast.Call
+        right, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.Subscript | ast.List
     ):
         (start, middle), (gap_end, end) = site.source.span(left), site.source.span(right)
         if not isinstance(left, ast.BinOp):
             gap = site.source.text[middle:gap_end]
             if "(" not in gap and ")" not in gap:
                 prior = 0.35 if isinstance(right, ast.Constant) else 0.72
+                prior *= 0.6 if isinstance(site.node.op, ast.Add) else 1.0
                 yield Rewrite(start, end, site.source.segment(right) + gap + site.source.segment(left), prior)
 
 

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent_lsp.agent.repair.edits import Template
-from agent_lsp.agent.repair.templates import conditions, names, numbers, operators, statements
+from agent_lsp.agent.repair.templates import (
+    calls,
+    conditions,
+    guards,
+    moves,
+    names,
+    numbers,
+    operators,
+    statements,
+    values,
+)
 
 TEMPLATES: Final[Mapping[str, Template]] = {
     "comparison operator": operators.comparison,
@@ -27,5 +37,30 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     "forgotten return": statements.forgotten_return,
     "break or continue": statements.jump,
     "yield from": statements.yielded,
+    "needless part": values.dropped,
+    "best so far": values.best_so_far,
+    "missing part of a sum": values.combined,
+    "missing power": values.squared,
+    "missing slice": values.sliced,
+    "wrong result": values.result,
+    "missing call": values.wrapped,
+    "missing method": values.method_added,
+    "number of arguments": calls.arity,
+    "kind of exception": calls.exception_kind,
+    "plain text": calls.plain_text,
+    "update or take": calls.update_or_take,
+    "what is assigned to": calls.assigned_to,
+    "missing condition": guards.condition,
+    "end of a recursion": guards.small_size,
+    "truth of a number": guards.truth_test,
+    "filter of a comprehension": guards.comprehension_filter,
+    "missing base case": guards.base_case,
+    "missing guard": guards.skipped_case,
+    "shared default": guards.shared_default,
+    "needless statement": moves.deleted,
+    "missing statement": moves.inserted,
+    "order of statements": moves.exchanged,
+    "end of a block": moves.other_block,
+    "statement outside its block": moves.moved_in,
 }
 """Templates by the name that proposals and the journal give them. Order does not matter: the score decides."""

@@ -7,6 +7,9 @@ import threading
 from typing import Any
 
 _SHORTEST_LIMIT_S = 10.0
+_SHORTEST_OF_SHORT_S = 1.0
+"""Where a test gets less than the former from the start: that is for a look at what hangs, never for a verdict."""
+
 _AGAIN_S = 5.0
 """A test that goes on after it was stopped is stopped again after this time."""
 
@@ -37,5 +40,6 @@ class Clock:
     def _too_long(self, _number: int, _frame: Any) -> None:
         """The next ones get less time, since they may well hang for the same reason."""
         limit_s = self._recorder.test_limit_s
-        self._recorder.test_limit_s = min(limit_s, max(_SHORTEST_LIMIT_S, limit_s / 2))
+        shortest_s = _SHORTEST_LIMIT_S if limit_s >= _SHORTEST_LIMIT_S else _SHORTEST_OF_SHORT_S
+        self._recorder.test_limit_s = min(limit_s, max(shortest_s, limit_s / 2))
         self._stop(f"The test did not end within {limit_s:.0f} s and was stopped.")

@@ -1,0 +1,115 @@
+"""Quick looks at many edits in one process: what they tell, what they survive, and what they leave behind."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from agent_lsp.domain.errors import RunnerUnavailableError
+from agent_lsp.domain.ports import Candidate, SandboxKind
+from agent_lsp.domain.suite_ports import Screened, Screening
+from agent_lsp.workspace.runners.interpreter import Interpreter
+from agent_lsp.workspace.runners.pytest_runner import PytestRunner
+from tests.agent.repair.test_in_sandbox import FEW_PLUGINS
+from tests.workspace.scenes import opened, sh
+
+CONFIG = f'[tool.pytest.ini_options]\naddopts = "{FEW_PLUGINS}"\n'
+SOURCE = "def add(a, b):\n    return a - b\n"
+TESTS = """from calc import add
+
+def test_add(): assert add(1, 2) == 3
+def test_more(): assert add(5, 1) == 6
+def test_zero(): assert add(4, 0) == 4
+"""
+FILES = {"pyproject.toml": CONFIG, "calc.py": SOURCE, "test_calc.py": TESTS}
+SPAWNING = """import subprocess, sys
+CODE = "import calc; print(calc.add(1, 2))"
+def test_add(): assert subprocess.check_output([sys.executable, "-c", CODE]).strip() == b"3"
+"""
+ADD, MORE, ZERO = (f"test_calc.py::test_{name}" for name in ("add", "more", "zero"))
+RUNNER = PytestRunner(Interpreter(sys.executable, "the test", pytest="here"))
+
+
+def asked(*texts: str, cpu_s: float = 0.5) -> Screening:
+    """Edits that put these in the place of `a - b`."""
+    start = SOURCE.index("a - b")
+    edits = [("calc.py", start, start + len("a - b"), text) for text in texts]
+    return Screening((ADD, MORE), (ZERO,), {"calc.py": SOURCE}, edits, cpu_s)
+
+
+async def looks(candidate: Candidate, request: Screening) -> Mapping[int, Screened]:
+    async with aclosing(RUNNER.screen(candidate, request)) as rows:
+        return {row.number: row async for row in rows}
+
+
+@pytest.fixture(params=[SandboxKind.OVERLAY, None], ids=["sandbox", "plain"])
+def kind(request: pytest.FixtureRequest) -> SandboxKind | None:
+    found: SandboxKind | None = request.param
+    return found
+
+
+async def test_each_edit_is_told_with_the_tests_that_pass_and_those_that_it_breaks(
+    tmp_path: Path, kind: SandboxKind | None
+) -> None:
+    async with opened(tmp_path, kind, FILES) as candidate:
+        found = await looks(candidate, asked("a + b", "a * b", "3 if b else 4", "3 if b else 5", "(", "while"))
+        assert await candidate.harvest() == ()
+    assert sorted(found) == [0, 1, 2, 3, 4, 5]
+    assert found[0].passed == {ADD, MORE, ZERO}
+    assert not found[1].passed
+    assert found[2].passed == {ADD, ZERO}
+    assert found[2].broken == {MORE}
+    assert found[3].passed == {ADD}
+    assert found[3].broken == {MORE, ZERO}
+    assert not found[4].passed
+    assert not any(look.late for look in found.values())
+
+
+async def test_an_edit_that_never_ends_or_eats_memory_is_stopped_and_the_others_are_looked_at(tmp_path: Path) -> None:
+    endless = "[0 for _ in iter(int, 1)]"
+    async with opened(tmp_path, SandboxKind.OVERLAY, FILES) as candidate:
+        found = await looks(candidate, asked(endless, "a + b", "len(b'0' * (1 << 40))", "a + b + 0", cpu_s=0.3))
+    assert found[0].late
+    assert found[1].passed == found[3].passed == {ADD, MORE, ZERO}
+    assert not found[2].passed
+
+
+async def test_a_source_that_the_conftest_loads_is_looked_at_too(tmp_path: Path) -> None:
+    files = {**FILES, "conftest.py": "import calc\n\nREADY = calc.add(1, 0)\n"}
+    async with opened(tmp_path, SandboxKind.OVERLAY, files) as candidate:
+        found = await looks(candidate, asked("a * b", "a + b"))
+    assert not found[0].passed
+    assert found[1].passed == {ADD, MORE, ZERO}
+
+
+@pytest.mark.parametrize(
+    ("tests", "said"),
+    [
+        (
+            SPAWNING,
+            "cannot be looked into",
+        ),
+        ("from calc import add\ndef test_add(): assert add(1, 0) == 1\n", "passes when it runs alone"),
+        ("from calc import nothing\n", "cannot be looked into"),
+    ],
+)
+async def test_where_looks_tell_nothing_it_is_said(tmp_path: Path, tests: str, said: str) -> None:
+    async with opened(tmp_path, SandboxKind.OVERLAY, {**FILES, "test_calc.py": tests}) as candidate:
+        with pytest.raises(RunnerUnavailableError, match=said):
+            await looks(candidate, asked("a + b"))
+
+
+async def test_ending_it_early_leaves_no_process(tmp_path: Path) -> None:
+    endless = "[0 for _ in iter(int, 1)]"
+    async with opened(tmp_path, SandboxKind.OVERLAY, FILES) as candidate:
+        rows = RUNNER.screen(candidate, asked("a + b", *[endless] * 20, cpu_s=8.0))
+        first = await anext(rows)
+        assert first.number == 0
+        began_s = asyncio.get_running_loop().time()
+        await rows.aclose()
+        assert asyncio.get_running_loop().time() - began_s < 5.0
+        left = await sh(candidate, "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[a]gent_lsp_screen' || true")
+    assert left.output.strip() == "0"
