@@ -46,7 +46,7 @@ class Prompts:
         return Template(self.texts[name]).safe_substitute({key: str(value) for key, value in values.items()}).strip()
 
 
-async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate) -> str:
+async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate, repository_map: str = "") -> str:
     """The first message: the goal, where it comes from, and what a newcomer looks at first."""
     sections = [
         await _focus(goal, candidate),
@@ -54,6 +54,7 @@ async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate) -
         _bullets("Tests that must pass at the end", goal.tests),
         _bullets("Tests to run are limited to", goal.scope),
         await _top_level(candidate),
+        _what_is_where(repository_map),
     ]
     context = "\n\n".join(section for section in sections if section)
     return prompts.fill("goal", goal=goal.text, context="\n" + context if context else "")
@@ -123,6 +124,13 @@ def _problems(problems: Sequence[Problem], private: PrivateFiles) -> str:
 
 def _bullets(title: str, names: Sequence[str]) -> str:
     return "\n".join([f"# {title}", "", *(f"- {name}" for name in names[:MOST_TOP_ENTRIES])]) if names else ""
+
+
+def _what_is_where(repository_map: str) -> str:
+    if not repository_map:
+        return ""
+    head = "# What is where\n\nThe files that seem to matter most, with lines where some of their definitions start."
+    return f"{head}\n\n{repository_map}"
 
 
 async def _top_level(candidate: Candidate) -> str:

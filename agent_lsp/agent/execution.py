@@ -1,6 +1,6 @@
 """Owns carrying out steps with a language model."""
 
-from agent_lsp.agent.context import goal_text, step_text
+from agent_lsp.agent.context import step_text
 from agent_lsp.agent.conversation import Conversation
 from agent_lsp.agent.engines import StepOutcome, StepTask
 from agent_lsp.agent.model_work import ModelWork
@@ -36,7 +36,7 @@ class ModelExecution:
         conversation = self._conversation
         if conversation is None:
             conversation = self._conversation = await self._work.conversation(Phase.EXECUTION, task)
-            conversation.add(await goal_text(prompts, task.goal, self._work.seen(task.candidate)))
+            conversation.add(await self._work.first_message(task))
         key = (task.index, step.title)
         if key not in self._started:
             self._started.add(key)

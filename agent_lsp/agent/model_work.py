@@ -1,10 +1,11 @@
 """Owns what all engines of a language model share: the voice, the prompts, the tools of each phase."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agent_lsp.agent.context import Prompts
+from agent_lsp.agent.context import Prompts, goal_text
 from agent_lsp.agent.conversation import Conversation, Exchange, Voice
 from agent_lsp.agent.desk import LoneDesk
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
@@ -30,8 +31,15 @@ from agent_lsp.agent.tools import (
 )
 from agent_lsp.agent.tools.tool import Bench, RunSuite, Tool
 from agent_lsp.domain.conversation import Phase
+from agent_lsp.domain.errors import SnapshotError
 from agent_lsp.domain.ports import Candidate
+from agent_lsp.domain.repository_map import RepositoryMaps, Wish
 from agent_lsp.domain.verdict import SuiteReport
+
+logger = logging.getLogger(__name__)
+
+CHARACTERS_PER_TOKEN: Final = 3.5
+"""Of a map: names and signatures."""
 
 READING: Final[tuple[Tool[Any], ...]] = (list_files.TOOL, search.TOOL, read_file.TOOL)
 
@@ -68,6 +76,8 @@ class ModelWork:
     route: Route = field(default_factory=Route)
     private: PrivateFiles = field(default_factory=PrivateFiles)
     book: Rulebook = field(default_factory=Rulebook)
+    maps: RepositoryMaps | None = None
+    map_tokens: int = 2_000
 
     def seen(self, candidate: Candidate) -> GuardedCandidate:
         """The candidate as the model has it."""
@@ -78,6 +88,23 @@ class ModelWork:
         rules = Rules(self.book)
         await rules.begin(self.seen(task.candidate), files_of(task))
         return Conversation(self.voice, phase, self.prompts.fill(phase.value), rules)
+
+    async def first_message(self, task: PlanTask | StepTask) -> str:
+        """The goal and what surrounds it, with a map of what is where."""
+        return await goal_text(self.prompts, task.goal, self.seen(task.candidate), await self._map(task))
+
+    async def _map(self, task: PlanTask | StepTask) -> str:
+        if self.maps is None or not self.map_tokens:
+            return ""
+        wish = Wish(
+            " ".join((task.goal.text, *(problem.message for problem in task.goal.problems))), tuple(files_of(task))
+        )
+        characters = int(self.map_tokens * CHARACTERS_PER_TOKEN)
+        try:
+            return await self.maps.draw(task.base_tree, wish, self.private, characters)
+        except SnapshotError as error:
+            logger.warning("there is no map of the workspace: %s", error.message)
+            return ""
 
     def exchange(
         self, phase: Phase, task: PlanTask | StepTask | ReflectionTask, conversation: Conversation

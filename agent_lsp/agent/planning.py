@@ -1,6 +1,6 @@
 """Owns planning with a language model."""
 
-from agent_lsp.agent.context import goal_text, plan_text
+from agent_lsp.agent.context import plan_text
 from agent_lsp.agent.engines import PlanTask
 from agent_lsp.agent.model_work import ModelWork
 from agent_lsp.agent.tools.submit_plan import plan_of
@@ -21,7 +21,7 @@ class ModelPlanning:
         """The model's plan; the goal itself as the one step if it gives none although reminded."""
         self._work.route.planning(task.goal, again=task.previous is not None)
         conversation = await self._work.conversation(Phase.PLANNING, task)
-        conversation.add(await goal_text(self._work.prompts, task.goal, self._work.seen(task.candidate)))
+        conversation.add(await self._work.first_message(task))
         if task.previous is not None:
             rejected = plan_text(task.previous)
             conversation.add(self._work.prompts.fill("replan", plan=rejected, feedback=task.feedback))

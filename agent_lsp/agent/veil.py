@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from agent_lsp.domain.conversation import Block, Message, ModelRequest, ModelTurn, Text, ToolResult, ToolSpec
 from agent_lsp.domain.errors import ToolError
-from agent_lsp.domain.ports import Model, SecretFinder
+from agent_lsp.domain.ports import Model
 
 PLACEHOLDER: Final = re.compile(r"<secret-[0-9a-f]{8}>")
 _ALONE: Final = 50_000
@@ -24,6 +24,9 @@ _ALONE: Final = 50_000
 _MOST_KEPT: Final = 30_000_000
 _LEAST_KNOWN: Final = 8
 _LONG_ENOUGH: Final = 16
+
+SecretFinder = Callable[[str, Callable[[str], str]], str]
+"""A text with each secret replaced by what the function says of it (storage/redaction.py)."""
 
 Lines = Callable[[], Awaitable[Iterable[str]]]
 """Reads the lines of private files."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent_lsp.agent.private_files import PrivateFiles
-from agent_lsp.agent.veil import Veil
-from agent_lsp.domain.ports import SecretFinder
+from agent_lsp.agent.veil import SecretFinder, Veil
+from agent_lsp.domain.repository_map import RepositoryMaps
 from agent_lsp.settings.model import Settings
 from agent_lsp.storage.mask_key import mask_key
 from agent_lsp.workspace.private_texts import PrivateTexts
@@ -21,6 +21,7 @@ class Curtain:
 
     trees: GitTrees
     finder: SecretFinder
+    maps: RepositoryMaps
 
     def private(self, settings: Settings) -> PrivateFiles:
         """What the settings and the workspace's `.agentignore` name; that file can only add."""

@@ -65,4 +65,6 @@ class EngineMaker:
             commands_without_sandbox=settings.sandbox.commands_without_sandbox,
             route=route,
             private=private,
+            maps=self.curtain.maps,
+            map_tokens=settings.context.map_tokens,
         )

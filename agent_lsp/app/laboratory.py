@@ -22,6 +22,7 @@ from agent_lsp.workspace.installed import installed_elsewhere
 from agent_lsp.workspace.isolation import note_of_copies
 from agent_lsp.workspace.layout import cache_dir
 from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.repository_maps import StoredMaps
 from agent_lsp.workspace.runners.bytecode import BytecodePacks
 from agent_lsp.workspace.runners.remembered import Remembering, RememberingFinder
 from agent_lsp.workspace.script_reader import read_script
@@ -42,6 +43,7 @@ class Laboratory:
     gate: StagedGate
     imports: StoredImports
     mutants: MutantRuns
+    maps: StoredMaps
 
 
 def _access(root: Path, settings: Settings) -> Access:
@@ -108,4 +110,5 @@ def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     imports = StoredImports(trees, cache / "imports.json.z")
     gate_in_stages = StagedGate(gate, StagePorts(trees, pool, finder, imports, memory, options))
     mutants = MutantRuns(pool, configuration.finder, lambda: MutantOptions(configuration.settings.tests.mutations))
-    return Laboratory(trees, pool, gate_in_stages, imports, mutants)
+    maps = StoredMaps(trees, cache / "symbols.json.z")
+    return Laboratory(trees, pool, gate_in_stages, imports, mutants, maps)

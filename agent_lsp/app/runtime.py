@@ -139,7 +139,7 @@ async def open_runtime(
     trees, pool, gate = lab.trees, lab.pool, lab.gate
     models = _model_desk(configuration, root, publish, lent)
     redactor = Redactor(os.environ)
-    curtain = Curtain(trees, redactor.name)
+    curtain = Curtain(trees, redactor.name, lab.maps)
     engines = EngineMaker(gate, configuration.finder, CLOCK, curtain, models.models, configuration)
     database = Database(root / STATE_FOLDER / DATABASE_NAME, _trouble_teller(publish))
     journal = ToldJournal(StoredJournal(database, redact=redactor.mask))

@@ -336,10 +336,6 @@ class Model(Protocol):
         ...
 
 
-SecretFinder = Callable[[str, Callable[[str], str]], str]
-"""A text with each secret replaced by what the function says of it. Adapter: storage/redaction.py."""
-
-
 # --- memory of what happened --------------------------------------------------------------------------------------
 
 

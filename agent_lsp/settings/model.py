@@ -202,6 +202,11 @@ class ContextSettings(Section):
         description="Files that no model ever sees, as patterns of a .gitignore. What the workspace's file names, and "
         "a file `.agentignore` at its root, comes on top.",
     )
+    map_tokens: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=2_000,
+        description="Tokens of the map of the workspace (files and definitions that matter to the goal, ranked) that "
+        "a model gets with it; 0: none.",
+    )
 
 
 class SuiteSettings(Section):

@@ -15,6 +15,7 @@ from tests.bench.candidates import measure_candidates
 from tests.bench.contenders import contenders, ours
 from tests.bench.edge import measure_client_us, measure_edge
 from tests.bench.gate import measure_gates
+from tests.bench.maps import measure_maps
 from tests.bench.measure import Row, say
 from tests.bench.page import DOCS, EDGE, Json, edge_part, plain_part, write
 from tests.bench.repair import measure_repair
@@ -39,6 +40,7 @@ PARTS: Final[Mapping[str, Callable[[Path, int], Json]]] = {
     "candidates": _plain(measure_candidates),
     "warm": _plain(measure_warm),
     "repair": _plain(measure_repair),
+    "map": _plain(measure_maps),
 }
 
 

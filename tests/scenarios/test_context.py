@@ -52,6 +52,8 @@ async def test_rules_and_prefix_stay_and_the_part_that_came_from_the_cache_is_to
     row = await scene.until(run_id, "proposed")
 
     assert all("Always use tabs." in request.system for request in endpoint.requests)
+    assert all("# What is where" in request.text for request in endpoint.requests)
+    assert "calc.py\n     1  def add(a, b)" in endpoint.requests[0].text
     asked = [request for request in endpoint.requests if request.phase == "execution"]
     assert len(asked) == 4
     for before, after in itertools.pairwise(asked):
