@@ -49,14 +49,14 @@ class Approval:
         """Waits, however long it takes, for the person's decision on the plan."""
         run = self._run
         self._decision = asyncio.get_running_loop().create_future()
-        run.desk.meter.hold()
         run.ledger.rest()
-        run.move(RunState.AWAITING_APPROVAL, "the plan waits for approval")
-        try:
-            return await self._decision
-        finally:
-            self._decision = None
-            run.desk.meter.go_on()
+        async with run.desk.away():
+            run.move(RunState.AWAITING_APPROVAL, "the plan waits for approval")
+            try:
+                decision = await self._decision
+            finally:
+                self._decision = None
+        return decision
 
     def decide(self, decision: Approved | Rejected) -> None:
         """Approves or rejects the plan. Raises RefusedError if none waits for it."""

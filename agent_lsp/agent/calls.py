@@ -64,6 +64,7 @@ class RunArguments(Arguments):
     scope: list[str] | None = None
     mode: Literal["plan", "auto"] | None = None
     tier: Tier | None = None
+    background: bool = False
 
     @field_validator("goal")
     @classmethod
@@ -229,6 +230,7 @@ def goal_of(given: RunArguments) -> Goal:
         tuple(given.scope or ()),
         Mode(given.mode or "auto"),
         given.tier,
+        given.background,
     )
 
 

@@ -1,7 +1,9 @@
 """Owns where a run and its person meet: questions and answers, words said meanwhile, pausing, and the budget."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from agent_lsp.agent.ledger import DeedKind, Ledger
 from agent_lsp.agent.meter import Meter
@@ -51,6 +53,14 @@ class PauseSwitch:
         await self._open.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How a run gives its place among those that work to others, and takes one again."""
+
+    give: Callable[[], None] = lambda: None
+    take: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+
+
 class RunDesk:
     """The person's side of one run; an `engines.Desk`."""
 
@@ -66,6 +76,7 @@ class RunDesk:
         self._on_question = on_question
         self._said: list[str] = []
         self._by_person = 0
+        self.place = Place()
         self.answers: list[str] = []
         """What the person answered to an earlier process, which died before the run could hear it."""
         self._pending: asyncio.Future[str] | None = None
@@ -80,15 +91,26 @@ class RunDesk:
         if self.answers:
             return self.answers.pop(0)
         self._pending = asyncio.get_running_loop().create_future()
-        self.meter.hold()
         self.ledger.rest()
-        self._on_question(question, options)
+        async with self.away():
+            self._on_question(question, options)
+            try:
+                answer = await self._pending
+            finally:
+                self._pending = None
+                self._on_question("", ())
+        return answer
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """The run waits for its person: its time is not counted, and its place is another's until it goes on."""
+        self.meter.hold()
+        self.place.give()
         try:
-            return await self._pending
+            yield
+            await self.place.take()
         finally:
-            self._pending = None
             self.meter.go_on()
-            self._on_question("", ())
 
     def answer(self, text: str) -> bool:
         """Answers the question; False if none waits."""
@@ -122,11 +144,8 @@ class RunDesk:
         """Returns at once, or when a paused run is resumed."""
         if not self.switch.paused or not self.ledger.live:
             return
-        self.meter.hold()
-        try:
+        async with self.away():
             await self.switch.point()
-        finally:
-            self.meter.go_on()
 
     def spend(self, usage: Usage) -> None:
         """Counts one model turn towards the budget."""

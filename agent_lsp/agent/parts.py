@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from agent_lsp.agent.proposals import Proposal, part_goals
-from agent_lsp.domain.changes import FileHunks, Hunk, lines_after
+from agent_lsp.domain.changes import FileEdit, FileHunks, Hunk, hunks_of, lines_after, select
 from agent_lsp.domain.ids import CaseId, HunkId
 from agent_lsp.domain.verdict import Verdict
 
@@ -45,3 +45,12 @@ def runs_hunk(test: CaseId, file: FileHunks, hunk: Hunk, proposal: Proposal) -> 
 def _where(hunk: Hunk) -> str:
     first, last = hunk.start_line + 1, max(hunk.end_line, hunk.start_line + 1)
     return f"line {first}" if first == last else f"lines {first}-{last}"
+
+
+def selected(edits: tuple[FileEdit, ...], ids: set[HunkId]) -> tuple[FileEdit, ...]:
+    """What is left of a change when only these hunks are; all of it if its hunks go by other names now."""
+    known = {hunk.id for edit in edits for hunk in hunks_of(edit).hunks}
+    if not known & ids:
+        return edits
+    chosen = (select(edit, ids) for edit in edits)
+    return tuple(edit for edit in chosen if edit is not None)

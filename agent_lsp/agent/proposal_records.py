@@ -85,6 +85,7 @@ def goal_data(goal: Goal) -> dict[str, Any]:
         "scope": list(goal.scope),
         "mode": goal.mode.value,
         "tier": goal.tier,
+        "background": goal.background,
     }
 
 
@@ -100,6 +101,7 @@ def goal_kept(data: Mapping[str, Any]) -> Goal:
         tuple(data["scope"]),
         Mode(data["mode"]),
         data.get("tier"),
+        bool(data.get("background", False)),
     )
 
 

@@ -33,6 +33,7 @@ class Run:
 
     def __init__(self, run_id: str, goal: Goal, engines: Engines, budget: Budget, telling: Telling) -> None:
         self.id, self.goal, self.engines = run_id, goal, engines
+        self.name = run_name(run_id, goal.text, ())  # what a person knows it by
         self.switch = PauseSwitch(self._switched)
         self.ledger = telling.ledger or Ledger(run_id)
         self.desk = RunDesk(Meter(budget, telling.clock.monotonic), self.switch, self._on_question, self.ledger)
@@ -48,6 +49,7 @@ class Run:
         self._state, self._message = RunState.PLANNING, ""
         self._journalled: RunState | None = None
         self._percentage = 0.0
+        self.queued = ""
         self.has_problems = False
         self._answered = ""
         self._told: dict[str, object] = {}
@@ -61,11 +63,6 @@ class Run:
             return RunState.PAUSED
         return self._state
 
-    @property
-    def name(self) -> str:
-        """What a person knows it by."""
-        return run_name(self.id, self.goal.text, ())
-
     def view(self) -> RunView:
         """The row of `agent.status`."""
         return RunView(
@@ -77,7 +74,7 @@ class Run:
             self.proposal_id,
             self.verdict,
             self.desk.meter.usage,
-            self._message,
+            self.queued or self._message,
             self._answered or self.engines.name,
         )
 

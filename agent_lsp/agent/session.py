@@ -10,14 +10,15 @@ from agent_lsp.agent.approval import Approved, Rejected
 from agent_lsp.agent.engines import EngineChoice, Engines, Nobody
 from agent_lsp.agent.ledger import Ledger, resumable
 from agent_lsp.agent.loop import Loop
+from agent_lsp.agent.parts import selected
 from agent_lsp.agent.plan_editing import edit_plan
 from agent_lsp.agent.proposal_records import goal_kept
 from agent_lsp.agent.proposals import Proposal
+from agent_lsp.agent.queue import DEFAULT_PARALLEL, Queue, place_of
 from agent_lsp.agent.run import Run, Telling
 from agent_lsp.agent.run_records import header, recall, started
 from agent_lsp.agent.tools.submit_plan import plan_kept, plan_of
 from agent_lsp.agent.world import World
-from agent_lsp.domain.changes import what_is_left
 from agent_lsp.domain.errors import (
     AgentLspError,
     BadArgumentError,
@@ -32,7 +33,6 @@ from agent_lsp.domain.keeping import KeptRun
 from agent_lsp.domain.plan import Step
 from agent_lsp.domain.scope import scope
 from agent_lsp.domain.task import ENDED, Budget, Goal, RunState, RunView
-from agent_lsp.domain.tiers import Tier
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class RunPolicy:
 
     choice: EngineChoice
     budget: Budget
+    parallel: int = DEFAULT_PARALLEL
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Session:
         """With `keeps_offers`, what is on offer at the end is offered again by the next process."""
         self._world, self._policy, self._keeps_offers = world, policy, keeps_offers
         self._entries: dict[str, _Entry] = {}
+        self._queue = Queue()
         self._stopped = False
 
     # --- starting and looking --------------------------------------------------------------------------------
@@ -76,6 +78,7 @@ class Session:
         if run_id in self._entries:
             raise BadArgumentError(f"there already is a run {run_id}", hint="Give every run an id of its own.")
         policy = self._policy()
+        self._queue.most = policy.parallel
         engines = policy.choice.choose(goal)
         world = self._world
         ledger = Ledger(run_id, world.runs)
@@ -246,6 +249,7 @@ class Session:
 
     def _drive(self, entry: _Entry, work: Callable[[], Awaitable[None]]) -> None:
         entry.cancel_asked = False
+        entry.run.desk.place = place_of(entry.run, self._queue)
         name = f"run {entry.run.id}"
         entry.task = asyncio.get_running_loop().create_task(self._guarded(entry, work), name=name)
 
@@ -254,6 +258,7 @@ class Session:
         run = entry.run
         with scope(run_id=run.id, operation=run.goal.text[:200]):
             try:
+                await run.desk.place.take()
                 await work()
             except asyncio.CancelledError:
                 if entry.leaving:
@@ -269,6 +274,7 @@ class Session:
                 self._end(run, RunState.FAILED, f"internal error: {type(error).__name__}: {error}; see agent-lsp log")
             finally:
                 run.offering = False
+                run.desk.place.give()
 
     @staticmethod
     def _end(run: Run, state: RunState, reason: str) -> None:
@@ -281,7 +287,7 @@ class Session:
         review = self._world.review
         left = await review.proposal({"proposalId": proposal_id})
         ids = {HunkId(hunk["id"]) for file in left["files"] for hunk in file["hunks"]}
-        edits = what_is_left(entry.loop.offered, ids)
+        edits = selected(entry.loop.offered, ids)
         entry.loop.begin_again({**header(entry.run), "proposalId": proposal_id}, feedback, edits)
         if left.get("state") in (RunState.PROPOSED.value, RunState.FAILED.value):
             await review.discard({"proposalId": proposal_id})
@@ -335,15 +341,6 @@ class Session:
             del self._entries[run_id]
 
 
-def wish_tier(session: Session, run_id: str, tier: Tier | None) -> None:
-    """From its next turn on a run asks this tier; None: by the rules. Raises RefusedError where no model works."""
-    run = session._entry(run_id).run
-    if run.engines.route is None:
-        raise RefusedError(f"run {run_id} is worked on by the {run.engines.name} engine", hint="It has no tiers.")
-    run.engines.route.wish = tier
-    run.record(EventKind.NOTE, {"text": f"tier: {tier.value if tier else 'by the rules'}, as asked"})
-
-
 async def settled(session: Session, run_id: str) -> None:
     """Returns once what a person decided is on disk, or the disk refuses it."""
     await session._entry(run_id).run.ledger.settled()
@@ -353,6 +350,7 @@ async def resume(session: Session, kept: KeptRun) -> Run:
     """A run of an earlier process, on its way to where it was. Raises NoModelError where nobody can take it."""
     goal, world = goal_kept(kept.data["goal"]), session._world
     policy = session._policy()
+    session._queue.most = policy.parallel
     engines = policy.choice.choose(goal)
     if kept.data["listens"] and not engines.listens:
         raise NoModelError(f"it was begun with {kept.data['engine']}", hint="Configure a model.")

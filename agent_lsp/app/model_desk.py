@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from agent_lsp.agent.calls import Arguments, checked
-from agent_lsp.agent.session import Session, wish_tier
+from agent_lsp.agent.session import Session
+from agent_lsp.agent.wishing import wish_tier
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.models import NETWORK, Models, place_of
 from agent_lsp.domain.breaker import FIRST_REST_S, BreakerState

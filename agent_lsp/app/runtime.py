@@ -191,8 +191,8 @@ async def open_runtime(
     def policy() -> RunPolicy:
         configuration.check()
         _hide_keys(configuration, redactor, log)
-        choice = engines.choice(configuration.settings)
-        return RunPolicy(choice, configuration.settings.budget.to_domain())
+        settings = configuration.settings
+        return RunPolicy(engines.choice(settings), settings.budget.to_domain(), settings.runs.parallel)
 
     session = Session(world, policy, keeps_offers=keeps_offers)
     resuming = Resuming(world, runs, proposals)

@@ -188,15 +188,6 @@ def select(edit: FileEdit, wanted: Collection[HunkId]) -> FileEdit | None:
     return replace(edit, after=replace(edit.after, content=content))
 
 
-def what_is_left(edits: tuple[FileEdit, ...], ids: Collection[HunkId]) -> tuple[FileEdit, ...]:
-    """What is left of a change when only these hunks are; all of it if its hunks go by other names now."""
-    known = {hunk.id for edit in edits for hunk in hunks_of(edit).hunks}
-    if not known & set(ids):
-        return edits
-    chosen = (select(edit, ids) for edit in edits)
-    return tuple(edit for edit in chosen if edit is not None)
-
-
 def apply_hunks(text: str, hunks: Iterable[Hunk]) -> str:
     """The base text with these hunks applied; they do not overlap."""
     lines = split_lines(text)

@@ -75,6 +75,8 @@ class Goal:
     scope: tuple[str, ...] = ()
     mode: Mode = Mode.AUTO
     tier: str | None = None
+    background: bool = False
+    """Nobody waits for it: it works when no other run wants to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ edge turns them into URIs and ranges.
 Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `path` for `uri` and
 `lines: {"start", "end"}` (end exclusive) for `range`; all answer within a second:
     run            {runId, goal, path?, lines?, problems?: [{path, line, message, source, code}], tests?, scope?,
-                    mode?, tier?} -> {runId}
+                    mode?, tier?, background?} -> {runId}
     plan_approve   {runId, steps?} -> {state}
     plan_reject    {runId, feedback?} -> {state}
     control        {runId, action} -> {state}

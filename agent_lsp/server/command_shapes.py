@@ -37,6 +37,7 @@ class RunArgument(TypedDict):
     scope: NotRequired[list[str]]
     mode: NotRequired[Literal["plan", "auto"]]
     tier: NotRequired[Tier]
+    background: NotRequired[bool]
     workDoneToken: NotRequired[int | str]
     askGoal: NotRequired[bool]
 

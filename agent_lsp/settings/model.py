@@ -333,11 +333,14 @@ class RuntimeSettings(Section):
 
 
 class RunSettings(Section):
-    """`[runs]`: what becomes of runs that were at work when the server or the machine went down."""
+    """`[runs]`: how many work at a time, and what becomes of those that were at work when their process ended."""
 
     resume: Literal["auto", "ask", "never"] = Field(
         default="auto",
         description="The next start goes on with them (auto), shows them paused (ask), or ends them (never).",
+    )
+    parallel: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=4, description="Runs of a workspace that work at the same time; the others wait in a queue."
     )
 
 

@@ -104,6 +104,7 @@ class SessionWorld:
             self.trees, self.pool, self.editor, self.gate, self.review, self.journal, self.clock, self.publish
         )
         self.session = Session(world, self._policy)
+        self.parallel = 4
         self.calls: Mapping[str, Handler] = handlers(self.session, self.review, self)
 
     def publish(self, event: str, data: Mapping[str, Any]) -> None:
@@ -119,14 +120,14 @@ class SessionWorld:
     def _policy(self) -> RunPolicy:
         model = self.model
         if model is None:
-            return RunPolicy(EngineChoice(None, lambda _: self.embedded), self.budget)
+            return RunPolicy(EngineChoice(None, lambda _: self.embedded), self.budget, self.parallel)
         voice = Voice(model, self.clock, self.patience, Veil(Redactor({}).name, b"key"))
 
         def engines() -> Engines:
             prompts = Prompts(load_prompts())
             return model_engines(ModelWork(voice, prompts, self.gate.run_once, self.commands_without_sandbox))
 
-        return RunPolicy(EngineChoice(engines, lambda _: None), self.budget)
+        return RunPolicy(EngineChoice(engines, lambda _: None), self.budget, self.parallel)
 
     # --- calls -------------------------------------------------------------------------------------------------
 

@@ -457,3 +457,37 @@ async def test_the_plan_of_a_paused_run_is_edited_from_the_next_step_on(tmp_path
     assert (await world.until(run_id, "proposed"))["steps"] == 2
     assert "2. [now] Only this" in texts(model.of(Phase.EXECUTION)[-1])
     await world.close()
+
+
+async def said_by(world: SessionWorld, run_id: str, message: str) -> bool:
+    """Returns once the run's row says this."""
+    async with asyncio.timeout(10):
+        while (await world.call("status", runId=run_id))["runs"][0].get("message") != message:
+            await asyncio.sleep(0.002)
+    return True
+
+
+async def test_runs_beyond_the_limit_wait_their_turn_say_behind_what_and_background_comes_last(tmp_path: Path) -> None:
+    model = ScriptedModel(
+        planning=[plan("Do it")] * 4,
+        execution=[turn(call("write_file", path="a.py", content="one")), finish("one")] * 4,
+    )
+    world = SessionWorld(tmp_path, model)
+    world.parallel = 1
+    world.needs("t::a", "a.py", "one")
+    hold = model.hold[Phase.EXECUTION] = asyncio.Event()
+    first = await world.run("make a", mode="plan")
+    await world.until(first, "awaiting_approval")
+    second = await world.run("make b")
+    await world.until(second, "executing")  # what waits for its person leaves its place to others
+    third = await world.run("make c", background=True)
+    fourth = await world.run("make d")
+    await world.call("plan_approve", runId=first)
+    assert await said_by(world, third, "queued behind “make b” and 2 more")
+    assert await said_by(world, fourth, "queued behind “make b”")
+    assert (await world.call("control", runId=fourth, action="cancel"))["state"] == "cancelled"
+    hold.set()
+    await world.until(third, "proposed")
+    ended = [data["runId"] for data in world.told("run") if data["state"] == "proposed"]
+    assert list(dict.fromkeys(ended)) == [second, first, third]
+    await world.close()

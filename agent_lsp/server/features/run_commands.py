@@ -61,6 +61,7 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
         "scope": args.texts("scope"),
         "mode": args.choice("mode", ("plan", "auto")),
         "tier": args.choice("tier", TIERS),
+        "background": args.flag("background", default=False) or None,
     }
     call = {key: value for key, value in call.items() if value is not None}
     desk.board.open_run(call["runId"], call["goal"], origin)

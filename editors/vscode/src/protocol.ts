@@ -417,6 +417,7 @@ export interface RunArgument {
   scope?: Array<string>;
   mode?: "plan" | "auto";
   tier?: "tiny" | "mid" | "thinker";
+  background?: boolean;
   workDoneToken?: string | number;
   askGoal?: boolean;
 }

@@ -362,6 +362,7 @@
 ---@field scope? string[]
 ---@field mode? "plan"|"auto"
 ---@field tier? "tiny"|"mid"|"thinker"
+---@field background? boolean
 ---@field workDoneToken? string|integer
 ---@field askGoal? boolean
 
