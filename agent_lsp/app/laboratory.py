@@ -54,14 +54,6 @@ def _access(root: Path, settings: Settings) -> Access:
     return Access(settings.sandbox.network, tuple(shown), HostList.read(settings.sandbox.network_hosts))
 
 
-def _conditions(settings: Settings) -> str:
-    """What results of tests depend on besides their environment."""
-    sandbox = settings.sandbox
-    seen = f" visible={sandbox.visible}" if sandbox.visible else ""
-    hosts = f" hosts={sorted(sandbox.network_hosts)}" if sandbox.network_hosts and not sandbox.network else ""
-    return f"network={sandbox.network}{seen}{hosts}"
-
-
 def memory_of(root: Path) -> StoredSuiteMemory:
     """What runs showed of a workspace's tests."""
     return StoredSuiteMemory(cache_dir(root) / "suite.json.z")
@@ -78,6 +70,14 @@ def history_of(root: Path) -> StoredSuiteHistory:
     return StoredSuiteHistory(cache_dir(root) / "history.json")
 
 
+def conditions(settings: Settings) -> str:
+    """What results of tests depend on besides their environment."""
+    sandbox = settings.sandbox
+    seen = f" visible={sandbox.visible}" if sandbox.visible else ""
+    hosts = f" hosts={sorted(sandbox.network_hosts)}" if sandbox.network_hosts and not sandbox.network else ""
+    return f"network={sandbox.network}{seen}{hosts}"
+
+
 def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     """Builds it; nothing is made on the disk yet."""
     settings, cache = configuration.settings, cache_dir(root)
@@ -87,7 +87,7 @@ def laboratory(root: Path, configuration: Configuration) -> Laboratory:
     memory = memory_of(root)
     baselines = StoredBaselines(cache / "baselines", int(settings.tests.baselines_mb * _BYTES_PER_MB))
     sandbox = settings.sandbox
-    prints = Fingerprints(root.resolve(), os.environ, extra=_conditions(settings))
+    prints = Fingerprints(root.resolve(), os.environ, extra=conditions(settings))
     packs = BytecodePacks(cache / "bytecode")
     remembering = Remembering(root, trees, baselines, memory, prints, bytecode=packs)
     finder = RememberingFinder(configuration.finder, remembering)

@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from agent_lsp.workspace import holder_commands, holder_door, landlock, mounts
+from agent_lsp.workspace import holder_commands, landlock, mounts
 
 _FORBIDDEN = (".git", ".agent-lsp")
 _READ_BYTES = 64 << 20
@@ -264,6 +264,8 @@ def _open_door(config: dict[str, Any], *, apart: bool) -> str:
         return ""
     try:
         if apart:
+            from agent_lsp.workspace import holder_door
+
             holder_door.open_door(handle, config["env"])
             return ""
         os.close(handle)

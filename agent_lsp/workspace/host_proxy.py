@@ -28,7 +28,8 @@ SETTING: Final = "sandbox.network_hosts"
 _ADDRESSES: Final = 4
 _CONNECTIONS: Final = 128
 """Of one candidate at once; more of them wait until one ends."""
-_TOLD: Final = 10_000
+_TOLD: Final = 200
+_RUNS: Final = 100
 _KEPT: Final = 1000
 _REFUSED: Final = 403
 _PAUSE_S: Final = 0.1
@@ -50,11 +51,15 @@ class HostProxy:
 
     def __init__(self, hosts: HostList, lookups: Lookups, patience: Patience = Patience()) -> None:
         self._hosts, self._lookups, self.patience = hosts, lookups, patience
-        self._told: set[tuple[str, str]] = set()
+        self._told: dict[str, set[str]] = {}
 
     def open(self, listening: socket.socket) -> "Door":
         """Serves what connects to a candidate's door, until that is closed."""
         return Door(self, listening)
+
+    def missing(self, why: str) -> None:
+        """A candidate has no door, so that nothing is reached from it."""
+        self._tell(f"the hosts of {SETTING} cannot be reached in this sandbox: {why}", warn=True)
 
     async def connect(self, asked: Asked) -> Ends:
         """A connection to a host, by an address that was checked. Raises RequestError."""
@@ -88,13 +93,16 @@ class HostProxy:
         return RequestError(_REFUSED, sentence)
 
     def _tell(self, line: str, *, warn: bool) -> None:
-        mark = (RUN_ID.get(), line)
-        if mark in self._told:
+        told = self._told.setdefault(RUN_ID.get(), set())
+        if line in told or len(told) > _TOLD:
             return
-        if len(self._told) >= _TOLD:
-            self._told.clear()
-        self._told.add(mark)
-        logger.log(logging.WARNING if warn else logging.INFO, "%s", line)
+        if len(self._told) > _RUNS:
+            del self._told[next(iter(self._told))]
+        told.add(line)
+        if len(told) > _TOLD:
+            logger.warning("commands ask for more than %d hosts; the others are not told", _TOLD)
+        else:
+            logger.log(logging.WARNING if warn else logging.INFO, "%s", line)
 
 
 def _remedy(where: str, address: Address) -> str:
@@ -120,6 +128,8 @@ class Door:
         self._refused: dict[str, int] = {}
         self.refusals = 0
         self._accepting = asyncio.create_task(self._accept())
+        # Not before: the loop must have let go of the descriptor.
+        self._accepting.add_done_callback(lambda _: listening.close())
 
     @property
     def connections(self) -> int:
@@ -144,7 +154,6 @@ class Door:
         """As `close`, without waiting."""
         for task in (self._accepting, *self._talks):
             task.cancel()
-        self._listening.close()
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -154,12 +163,14 @@ class Door:
                 connection, _ = await loop.sock_accept(self._listening)
             except OSError as error:
                 self._places.release()
-                if self._listening.fileno() < 0:
-                    return
                 logger.warning("the proxy of a candidate cannot accept: %s", error)
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            reader, writer = await asyncio.open_connection(sock=connection, limit=relay.CHUNK_BYTES)
+            try:
+                reader, writer = await asyncio.open_connection(sock=connection, limit=relay.CHUNK_BYTES)
+            except BaseException:
+                connection.close()
+                raise
             talk = asyncio.create_task(self._talk(Ends(reader, writer)))
             self._talks.add(talk)
             talk.add_done_callback(partial(self._ended, writer))

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
 from agent_lsp.workspace.proxy_request import RequestError, answer_head, chunk_bytes, is_interim
 
 CHUNK_BYTES: Final = 1 << 16
+Way = Coroutine[object, object, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +83,15 @@ class _Answered(Exception):  # noqa: N818 - no error: the answer is whole, whate
     pass
 
 
-async def _both(
-    there: Callable[[_Clock], Awaitable[None]], back: Callable[[_Clock], Awaitable[None]], idle_s: float
-) -> bool:
+async def _both(there: Callable[[_Clock], Way], back: Callable[[_Clock], Way], idle_s: float) -> bool:
     """Runs both; the first that fails, or silence, ends the other, and it was silence if True. Raises RequestError."""
     asked: RequestError | None = None
     limit = asyncio.timeout(idle_s)
     try:
         async with limit, asyncio.TaskGroup() as group:
             clock = _Clock(limit, idle_s)
-            group.create_task(_run(there, clock))
-            group.create_task(_run(back, clock))
+            group.create_task(there(clock))
+            group.create_task(back(clock))
     except* RequestError as trouble:
         asked = next(error for error in trouble.exceptions if isinstance(error, RequestError))
     except* (_Answered, OSError, EOFError, asyncio.LimitOverrunError):
@@ -100,10 +99,6 @@ async def _both(
     if asked is not None:
         raise asked
     return limit.expired()
-
-
-async def _run(way: Callable[[_Clock], Awaitable[None]], clock: _Clock) -> None:
-    await way(clock)
 
 
 async def _all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, clock: _Clock) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
@@ -16,9 +15,7 @@ from typing import Any, Final
 
 from agent_lsp.domain.errors import CandidateError, ToolError
 from agent_lsp.workspace import process
-from agent_lsp.workspace.host_proxy import SETTING, Door, HostProxy
-
-logger = logging.getLogger(__name__)
+from agent_lsp.workspace.host_proxy import Door, HostProxy
 
 _READY_S: Final = 20.0
 _END_S: Final = 0.5
@@ -53,17 +50,17 @@ class Session:
 
         With a `proxy` it is asked for a door to that.
         """
-        way = None if proxy is None else _Way.make(proxy)
-        try:
-            with stderr.open("wb") as errors:
-                kept = () if way is None else (way.theirs.fileno(),)
+        with stderr.open("wb") as errors:
+            way = None if proxy is None else _Way.make(proxy)
+            kept = () if way is None else (way.theirs.fileno(),)
+            try:
                 child = await process.start_piped(argv, env=env, cwd=Path("/"), stderr=errors, kept=kept)
-        except BaseException as error:
-            if way is not None:
-                way.close()
-            if isinstance(error, OSError):
-                raise CandidateError(f"{argv[0]} could not be started: {error.strerror}") from error
-            raise
+            except BaseException as error:
+                if way is not None:
+                    way.close()
+                if isinstance(error, OSError):
+                    raise CandidateError(f"{argv[0]} could not be started: {error.strerror}") from error
+                raise
         return cls(child, way)
 
     async def begin(self, config: Mapping[str, Any], stderr: Path) -> None:
@@ -183,7 +180,7 @@ class Session:
         if self._way is not None:
             self._way.close()
         if self._door is not None:
-            await self._door.close()
+            self._door.shut()
         stdin = self._child.stdin
         if stdin is not None and not stdin.is_closing():
             stdin.close()
@@ -192,6 +189,8 @@ class Session:
                 await asyncio.wait_for(self._child.wait(), _END_S)
         finally:
             await process.end_group(self._child)
+            if self._door is not None:
+                await self._door.close()
             if self._reader is not None:
                 self._reader.cancel()
                 await asyncio.gather(self._reader, return_exceptions=True)
@@ -213,14 +212,16 @@ class _Way:
     def open(self, shut: str) -> Door | None:
         """Takes what the holder has sent, unless it says why there is nothing."""
         try:
-            if shut:
-                logger.warning("the hosts of %s cannot be reached in this sandbox: %s", SETTING, shut)
-                return None
             self.ours.setblocking(False)
-            _, handles, _, _ = socket.recv_fds(self.ours, 16, 1, socket.MSG_CMSG_CLOEXEC)
-            return self.proxy.open(socket.socket(fileno=handles[0]))
+            handles = [] if shut else socket.recv_fds(self.ours, 16, 1, socket.MSG_CMSG_CLOEXEC)[1]
+            if handles:
+                return self.proxy.open(socket.socket(fileno=handles[0]))
+        except OSError as error:
+            shut = str(error)
         finally:
             self.close()
+        self.proxy.missing(shut or "too many files are open")
+        return None
 
     def close(self) -> None:
         self.ours.close()

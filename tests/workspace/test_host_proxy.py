@@ -12,6 +12,7 @@ import pytest
 from agent_lsp.domain.network_hosts import Address, HostList
 from agent_lsp.workspace.host_proxy import HostProxy, Patience
 from agent_lsp.workspace.lookup import Lookups
+from agent_lsp.workspace.proxy_request import Asked, RequestError
 
 Ways = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 NAME = "site.localhost"
@@ -139,6 +140,17 @@ async def test_an_unlisted_name_is_not_even_looked_up(caplog: pytest.LogCaptureF
     assert lines == [f"a command was refused: {sentence}", f"a command was refused: {refused}"], "each once"
 
 
+async def test_a_program_that_asks_for_hosts_without_end_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy = HostProxy(HostList.read(["index.example.net"]), Led())
+    for number in range(300):
+        with pytest.raises(RequestError):
+            await proxy.connect(Asked(f"h{number}.example", 443))
+    assert len(caplog.records) == 201
+    assert caplog.records[-1].message == "commands ask for more than 200 hosts; the others are not told"
+
+
 async def test_one_request_is_sent_on_for_its_own_host_and_nothing_after_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="agent_lsp")
     async with server(told) as port, Behind(f"localhost:{port}") as behind:
@@ -177,6 +189,21 @@ async def test_bodies_arrive_whole_in_either_form(length: bytes, body: bytes) ->
         answer = await behind.say(b"POST http://localhost:%d/ HTTP/1.1\r\n%s\r\n\r\n%s" % (port, length, body))
     assert answer == b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
     assert bytes(heard) == body.replace(b"T: 1\r\n", b"")
+
+
+async def test_an_answer_that_comes_before_the_whole_body_ends_the_request() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\n\r\nno")
+
+    async with server(refuse) as port, Behind(f"localhost:{port}") as behind:
+        reader, writer = await behind.connect()
+        writer.write(b"PUT http://localhost:%d/ HTTP/1.1\r\nContent-Length: 9000\r\n\r\nabc" % port)
+        async with asyncio.timeout(10):
+            assert await reader.read(-1) == b"HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\nno"
+            while behind.door.connections:
+                await asyncio.sleep(0.02)
+        writer.close()
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from agent_lsp.agent.tools.run_command import TOOL, RunCommand
+from agent_lsp.agent.tools.tool import Bench
 from agent_lsp.app.configuration import Configuration
-from agent_lsp.app.laboratory import laboratory
+from agent_lsp.app.laboratory import conditions, laboratory
 from agent_lsp.domain.errors import CandidateError
 from agent_lsp.domain.network_hosts import HostList
-from agent_lsp.domain.ports import Candidate, Command, CommandResult, SandboxKind
+from agent_lsp.domain.ports import Candidate, Command, CommandResult, SandboxKind, SuiteRequest
+from agent_lsp.domain.verdict import Outcome, SuiteReport
+from agent_lsp.settings.model import SandboxSettings, Settings
 from agent_lsp.workspace import holder_door
 from agent_lsp.workspace.candidate import HeldCandidate
+from agent_lsp.workspace.host_proxy import HostProxy
+from agent_lsp.workspace.lookup import Lookups
 from agent_lsp.workspace.probe import reaches_hosts, working_kind
+from agent_lsp.workspace.runners.detect import RunnerOptions, WorkspaceRunnerFinder
+from agent_lsp.workspace.session import Session
 from agent_lsp.workspace.sight import Access
 from tests.workspace.scenes import ISOLATED, KINDS, Scene, put, scene
 
@@ -192,6 +200,9 @@ async def test_with_the_candidate_its_open_tunnels_are_gone(tmp_path: Path, kind
                 await run
             while await guests[0].read(1000):
                 continue
+            door = candidate._session.door
+            while door is not None and door.connections:
+                await asyncio.sleep(0.01)
         await candidate.close()
         # What remains is the server's own end of the connection.
         assert sockets() <= before + 1
@@ -243,3 +254,71 @@ async def test_a_candidate_is_tried_for_what_doctor_says(tmp_path: Path, kind: S
     async with scene(tmp_path, kind, {"a": ""}):
         assert await reaches_hosts(tmp_path / "probe", kind, HostList.read(["index.example.net"]))
         assert not await reaches_hosts(tmp_path / "probe", kind, HostList())
+
+
+async def test_a_copy_without_a_network_of_its_own_has_no_door_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = (
+        "import json, sys; from agent_lsp.workspace import holder; config = json.loads(sys.stdin.readline())\n"
+        "shut = holder._open_door(config, apart=False)\n"
+        "holder.send({'ready': True, 'shut': shut + repr(config['env'])})\n"
+        "sys.stdin.read()\n"
+    )
+    proxy = HostProxy(HostList.read(["index.example.net"]), Lookups())
+    before = sockets()
+    argv = [sys.executable, "-c", holder]
+    session = await Session.start(argv, {"env": {}}, dict(os.environ), tmp_path / "errors", proxy)
+    assert session.door is None
+    assert await session.end()
+    assert sockets() == before
+    assert [record.message for record in caplog.records] == [
+        "the hosts of sandbox.network_hosts cannot be reached in this sandbox: it has no network of its own{}"
+    ]
+
+
+async def test_the_model_reads_which_host_was_refused(tmp_path: Path) -> None:
+    kind = await working_kind(tmp_path / "probe", None)
+    async with scene(tmp_path, kind, {"a": ""}, allowing("index.example.net")) as made:
+        candidate = await opened(made)
+        script = Path(candidate.scratch, "ask.py")
+        script.write_text(ASK + "told(tunnel, 'evil.example', 443)")
+        command = f"{sys.executable} {script} > /dev/null"
+
+        async def no_suite(*_: object) -> SuiteReport:
+            raise AssertionError
+
+        answer = await TOOL.run(RunCommand(command=command), Bench(candidate, no_suite))
+        assert answer.text.splitlines()[1:] == [
+            "evil.example:443 is not listed in sandbox.network_hosts of agent-lsp.",
+            "(no output)",
+        ]
+        await candidate.close()
+
+
+async def test_a_run_of_the_tests_reaches_listed_hosts_too(tmp_path: Path) -> None:
+    kind = await working_kind(tmp_path / "probe", None)
+    async with site() as (port, _):
+        test = f"""
+import unittest, urllib.request
+class Reaching(unittest.TestCase):
+    def test_it(self):
+        assert urllib.request.urlopen("http://{OUTSIDE}:{port}/x", timeout=10).read() == b"hello /x"
+"""
+        async with scene(tmp_path, kind, {"test_it.py": test}, allowing(f"{OUTSIDE}:{port}")) as made:
+            candidate = await opened(made)
+            options = RunnerOptions(runner="unittest", interpreter=sys.executable, root=str(made.root))
+            runner = await WorkspaceRunnerFinder(options).find(candidate)
+            report = await runner.run(candidate, SuiteRequest(timeout_s=60.0))
+            assert [case.outcome for case in report.cases.values()] == [Outcome.PASSED], report
+            await candidate.close()
+
+
+def test_what_is_remembered_of_tests_is_bound_to_the_list_where_there_is_one() -> None:
+    def bound(*hosts: str, network: bool = False) -> str:
+        return conditions(Settings(sandbox=SandboxSettings(network=network, network_hosts=hosts)))
+
+    assert len({bound(), bound("a.example"), bound("a.example", "b.example")}) == 3
+    assert bound("a.example", "b.example") == bound("b.example", "a.example")
+    assert bound() == conditions(Settings())
+    assert bound("a.example", network=True) == bound(network=True)
