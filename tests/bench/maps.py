@@ -1,4 +1,4 @@
-"""Owns the measurement of repository maps on CPython's library, against a plain pass of `ast` over the same files."""
+"""Owns the measurement of repository maps on CPython's library (its tests left out), against a plain pass of `ast`."""
 
 import ast
 import shutil
@@ -17,7 +17,9 @@ _ROUNDS: Final = 3
 _LONGEST_S: Final = 600.0
 _CHARACTERS: Final = 7000
 _WISH: Final = Wish("json.dumps should keep the order of keys of a mapping", ("json/encoder.py",))
-_LEFT_OUT: Final = shutil.ignore_patterns("site-packages", "__pycache__", "*.so", "config-*")
+_LEFT_OUT: Final = shutil.ignore_patterns(
+    "site-packages", "test", "tests", "idlelib", "__pycache__", "*.so", "config-*"
+)
 
 
 async def measure_maps(folder: Path) -> list[Row]:
