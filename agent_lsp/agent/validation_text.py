@@ -1,7 +1,9 @@
 """Owns the words in which a test run is told to a model: failures first, bounded, with what to do about them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from agent_lsp.agent.suspects import suspects_text
+from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import CaseResult, Evidence, SuiteReport
 
 LIMIT_CHARS = 8000
@@ -14,7 +16,9 @@ def failure_text(result: SuiteReport | Evidence, limit_chars: int = LIMIT_CHARS)
     Of a verdict, the tests that the change broke and those it should have fixed come before those that fail as ever.
     """
     if isinstance(result, SuiteReport):
-        return _bounded([_counts(result), *_troubles(result), *_failures(result, ())], limit_chars)
+        return _bounded(
+            [_counts(result), *_suspects(result, ()), *_troubles(result), *_failures(result, ())], limit_chars
+        )
     verdict, after = result.verdict, result.after
     parts = [f"Verdict: {verdict.decision.value}.", *verdict.reasons]
     if verdict.broken:
@@ -22,8 +26,14 @@ def failure_text(result: SuiteReport | Evidence, limit_chars: int = LIMIT_CHARS)
     if verdict.removed_or_weakened:
         parts.append("Tests removed or weakened: " + "; ".join(verdict.removed_or_weakened))
     if after is not None:
-        parts += [_counts(after), *_troubles(after), *_failures(after, verdict.broken)]
+        parts += [_counts(after), *_suspects(after, verdict.broken), *_troubles(after)]
+        parts += _failures(after, verdict.broken)
     return _bounded(parts, limit_chars)
+
+
+def _suspects(report: SuiteReport, failing: Collection[CaseId]) -> list[str]:
+    text = suspects_text(report, failing)
+    return [text] if text else []
 
 
 def _counts(report: SuiteReport) -> str:

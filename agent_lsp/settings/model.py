@@ -299,7 +299,7 @@ class ProposalSettings(Section):
 class RepairSettings(Section):
     """`[repair]`: the embedded search that works without a language model."""
 
-    tries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=400, description="Edits that are tried at most.")
+    tries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=5000, description="Edits that are tried at most.")
     wall_clock_s: Seconds = Field(default=120.0, description="Longest search.")
 
 
