@@ -128,9 +128,10 @@ async def _recover(runtime: Runtime, lent: LinkModels, recovered: asyncio.Event)
     try:
         try:
             await runtime.recover()
-            if runtime.configuration.may_borrow:
-                await lent.refresh()
-            await runtime.resume()
+            if await runtime.resuming.left():
+                if runtime.configuration.may_borrow:
+                    await lent.refresh()
+                await runtime.resume()
         finally:
             recovered.set()
         await runtime.warm_up()

@@ -19,6 +19,7 @@ from tests.bench.maps import measure_maps
 from tests.bench.measure import Row, say
 from tests.bench.page import DOCS, EDGE, Json, edge_part, plain_part, write
 from tests.bench.repair import measure_repair
+from tests.bench.resume import measure_resume
 from tests.bench.warm import measure_warm
 
 _ROUNDS: Final = 9
@@ -41,6 +42,7 @@ PARTS: Final[Mapping[str, Callable[[Path, int], Json]]] = {
     "warm": _plain(measure_warm),
     "repair": _plain(measure_repair),
     "map": _plain(measure_maps),
+    "resume": _plain(measure_resume),
 }
 
 
