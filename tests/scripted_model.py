@@ -15,6 +15,7 @@ from agent_lsp.domain.conversation import (
     ToolCall,
     ToolResult,
 )
+from agent_lsp.domain.errors import ModelUnavailableError
 from agent_lsp.domain.task import Usage
 
 _ids = itertools.count(1)
@@ -67,12 +68,18 @@ class ScriptedModel:
     name = "scripted"
 
     def __init__(
-        self, *, planning: Sequence[Line] = (), execution: Sequence[Line] = (), reflection: Sequence[Line] = ()
+        self,
+        *,
+        planning: Sequence[Line] = (),
+        execution: Sequence[Line] = (),
+        reflection: Sequence[Line] = (),
+        chat: Sequence[Line] = (),
     ) -> None:
         self.lines = {
             Phase.PLANNING: list(planning or [turn(call("submit_plan", **SIMPLE_PLAN))]),
             Phase.EXECUTION: list(execution),
             Phase.REFLECTION: list(reflection),
+            Phase.CHAT: list(chat),
         }
         self.requests: list[ModelRequest] = []
         self.hold: dict[Phase, asyncio.Event] = {}
@@ -85,6 +92,8 @@ class ScriptedModel:
         if request.phase in self.hold:
             await self.hold[request.phase].wait()
         await asyncio.sleep(0)
+        if request.phase is Phase.CHAT and not self.lines[Phase.CHAT]:
+            raise ModelUnavailableError("nobody is there to talk")
         assert self.lines[request.phase], f"nothing is written for another turn of {request.phase}"
         line = self.lines[request.phase].pop(0)
         if isinstance(line, Exception):

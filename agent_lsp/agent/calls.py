@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from agent_lsp.agent.session import Session, settled
+from agent_lsp.agent.talk import Talks
 from agent_lsp.agent.tools.submit_plan import MOST_STEPS, StepInput, steps_of
 from agent_lsp.agent.validator import Reviewer
 from agent_lsp.domain.errors import BadArgumentError, ToolError
@@ -132,7 +133,7 @@ class ConfigureArguments(Arguments):
 ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 
 
-def handlers(session: Session, review: Reviewer, controls: Controls) -> dict[str, Handler]:
+def handlers(session: Session, review: Reviewer, controls: Controls, talks: Talks) -> dict[str, Handler]:
     """One handler for each of `link.messages.CALLS`. They raise AgentLspError, which the link answers as an error."""
 
     async def run(args: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -186,7 +187,7 @@ def handlers(session: Session, review: Reviewer, controls: Controls) -> dict[str
         "rollback": review.rollback,
         "checkpoints": review.history.checkpoints,
         "checkpoint": review.history.preview,
-        **_talk(session),
+        **_talk(session, talks),
         "trust": trust,
         "stale": review.stale,
         "configure": configure,
@@ -194,10 +195,10 @@ def handlers(session: Session, review: Reviewer, controls: Controls) -> dict[str
     }
 
 
-def _talk(session: Session) -> dict[str, Handler]:
+def _talk(session: Session, talks: Talks) -> dict[str, Handler]:
     async def say(args: Mapping[str, Any]) -> Mapping[str, Any]:
         given = checked(SayArguments, args)
-        return {"reply": session.say(given.run_id, given.text)}
+        return await talks.say(given.run_id, given.text)
 
     async def answer(args: Mapping[str, Any]) -> Mapping[str, Any]:
         given = checked(AnswerArguments, args)

@@ -15,7 +15,9 @@ from agent_lsp.domain.ports import Candidate
 from agent_lsp.domain.task import Goal, Problem
 from agent_lsp.domain.text import decode, split_lines
 
-REQUIRED: Final = frozenset({"planning", "execution", "reflection", "goal", "replan", "step", "retry", "judge"})
+REQUIRED: Final = frozenset(
+    {"planning", "execution", "reflection", "goal", "replan", "step", "retry", "judge", "chat", "talk"}
+)
 AROUND_LINES: Final = 40
 WHOLE_FILE_LINES: Final = 150
 MOST_TOP_ENTRIES: Final = 100

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent_lsp.agent.ledger import Ledger
 from agent_lsp.agent.routing import Route
@@ -13,6 +13,9 @@ from agent_lsp.domain.plan import Plan, Reflection
 from agent_lsp.domain.ports import Candidate
 from agent_lsp.domain.task import Goal, Usage
 from agent_lsp.domain.verdict import Evidence
+
+if TYPE_CHECKING:
+    from agent_lsp.agent.talking import Spoken, Talk
 
 Tell = Callable[[str, float | None], None]
 """Progress for a person: a message and, where it is known, how much of the task is done in percent."""
@@ -141,12 +144,18 @@ class ReflectionEngine(Protocol):
     async def reflect(self, task: ReflectionTask) -> Reflection: ...
 
 
+class Talker(Protocol):
+    """Answers what a person says about a run."""
+
+    async def reply(self, talk: "Talk") -> "Spoken": ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """The three engines of one run; they may keep what they learn between calls, so a run gets its own.
 
     `name` tells people who works (`claude-…`, `embedded`); `listens` whether words said to the run reach it;
-    `route` is how the tier of its model is wished for, where there is one.
+    `route` is how the tier of its model is wished for, and `talk` who answers a person, where there is a model.
     """
 
     name: str
@@ -155,6 +164,7 @@ class Engines:
     reflection: ReflectionEngine
     listens: bool = True
     route: Route | None = None
+    talk: "Talker | None" = None
 
 
 @dataclass(frozen=True, slots=True)

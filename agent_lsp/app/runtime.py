@@ -19,6 +19,7 @@ from agent_lsp.agent.review import Review
 from agent_lsp.agent.session import RunPolicy, Session, bring_back
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
 from agent_lsp.agent.stages import StagedGate
+from agent_lsp.agent.talk import Talks
 from agent_lsp.agent.world import World
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.console_story import ToldJournal, log_failures
@@ -68,6 +69,7 @@ class Runtime:
     log: ConsoleLog
     gate: StagedGate
     resuming: Resuming
+    talks: Talks
     handlers: dict[str, Handler] = field(default_factory=dict)
     last_call_s: float = field(default_factory=time.monotonic)
 
@@ -110,6 +112,7 @@ class Runtime:
     async def close(self) -> None:
         """Ends all runs, closes all candidates, and writes what is left to the disk."""
         try:
+            await self.talks.close()
             await self.session.stop()
             await self.review.close()
             await self.gate.close()
@@ -196,8 +199,14 @@ async def open_runtime(
 
     session = Session(world, policy, keeps_offers=keeps_offers)
     resuming = Resuming(world, runs, proposals)
-    runtime = Runtime(configuration, session, review, pool, database, models, log, gate, resuming)
-    runtime.handlers = {**handlers(session, review, configuration), "models": partial(models.call, session)}
+    talks = Talks(session, world)
+    return _wired(Runtime(configuration, session, review, pool, database, models, log, gate, resuming, talks))
+
+
+def _wired(runtime: Runtime) -> Runtime:
+    """With an answer to every call of the link."""
+    calls = handlers(runtime.session, runtime.review, runtime.configuration, runtime.talks)
+    runtime.handlers = {**calls, "models": partial(runtime.models.call, runtime.session)}
     return runtime
 
 

@@ -183,7 +183,7 @@ class _TerminalRun:
 
     async def _read_line(self, prompt: str) -> str:
         self.console.print(prompt, end="", soft_wrap=True)
-        line = await _typed_line()
+        line = await typed_line()
         if not line:
             raise UserError("The run asks something and there is nobody to answer.", hint="Use --mode auto.")
         return line.rstrip("\n")
@@ -274,7 +274,7 @@ def _told_usage(usage: Mapping[str, Any]) -> str:
     return f"model: {usage['turns']} turns, {tokens} tokens, {cached}, {usage['costUsd']:.4f} USD"
 
 
-async def _typed_line() -> str:
+async def typed_line() -> str:
     """The next line of standard input, empty at its end. Its thread is nobody's to wait for: Ctrl-C must end us."""
     loop = asyncio.get_running_loop()
     typed: asyncio.Future[str] = loop.create_future()

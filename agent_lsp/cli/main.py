@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(chosen=_log)
 
     _past_options(commands)
-    _models_options(commands)
+    _talk_and_models_options(commands)
 
     replay = commands.add_parser("replay", help="print a past run from the journal")
     replay.add_argument("run_id", nargs="?", metavar="RUN_ID", help="without it, the runs are listed")
@@ -97,7 +97,11 @@ def _past_options(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     rollback.set_defaults(chosen=_rollback)
 
 
-def _models_options(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _talk_and_models_options(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    chat = commands.add_parser("chat", help="goals, questions and corrections as one talk, without an editor")
+    _root(chat)
+    chat.set_defaults(chosen=_chat)
+
     models = commands.add_parser("models", help="which endpoints answer for which work, and whether they are there")
     models.add_argument("--json", action="store_true", help="the same as JSON")
     models.add_argument(
@@ -179,6 +183,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from agent_lsp.app.doctor import report
 
     return report(options.root.resolve(), as_json=options.json)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from agent_lsp.app.chat import chat_in_terminal
+
+    return chat_in_terminal(options.root.resolve())
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ class EventKind(StrEnum):
     QUESTION = "question"
     ANSWER = "answer"
     SAID = "said"
+    TALK = "talk"
     SEARCH_TRY = "search.try"
     NOTE = "note"
 

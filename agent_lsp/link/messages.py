@@ -37,7 +37,7 @@ Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `pa
                     undoes?}]}
                    newest first; `state` is applied, rolled_back, taken_back or unfinished
     checkpoint     {checkpointId} -> {checkpointId, summary, diff, possible, reason?}    what rolling it back would do
-    say            {runId?, text} -> {reply?}
+    say            {runId?, text} -> {reply?, pending?}    with `pending` the reply comes as the event `said`
     answer         {runId, answer} -> {state}
     models         {tiers?: {tier: [names] or null}, runId?, tier?, probe?} -> {tiers, endpoints, day}
                    changes which endpoints a tier asks, or the tier of a run (`auto`: by the rules), until the process
@@ -72,6 +72,7 @@ Events, runtime to edge:
     verdict        {proposalId, verdict}
     checkpoints    {checkpoints: [rows of the call]}    the newest ones, after each change of them
     proposal_closed {proposalId, runId, state, checkpointId?}
+    said           {runId, text, reply}         an answer that took longer than the call
     problems       {runId, problems: [{path, line, message, severity, related: [{path, line, message}]}]}
                    the whole list for that run; an empty one clears it
     message        {runId?, level: "error"|"warning"|"info", text}       for window/showMessage; rare
@@ -130,6 +131,7 @@ EVENTS: Final = (
     "problems",
     "message",
     "models",
+    "said",
     "trust_wanted",
     "work_over",
     "checkpoints",

@@ -250,9 +250,10 @@ class CheckpointList(TypedDict):
 
 
 class Said(TypedDict, total=False):
-    """`agent.say`."""
+    """`agent.say`; with `pending` the reply comes as `agent/said`, or as a message."""
 
     reply: str
+    pending: bool
 
 
 class ModelsNow(TypedDict):

@@ -343,6 +343,14 @@ class ModelsMessage(TypedDict):
     root: NotRequired[str]
 
 
+class SaidMessage(TypedDict):
+    """`agent/said`: the reply to `agent.say` that was answered `pending`."""
+
+    runId: str
+    text: str
+    reply: str
+
+
 NOTIFICATIONS: Final[Mapping[str, Any]] = {
     "agent/plan": PlanMessage,
     "agent/progress": ProgressMessage,
@@ -350,5 +358,6 @@ NOTIFICATIONS: Final[Mapping[str, Any]] = {
     "agent/proposal": Proposal,
     "agent/verdict": VerdictMessage,
     "agent/models": ModelsMessage,
+    "agent/said": SaidMessage,
 }
 """Params of what the server tells of its own."""

@@ -17,6 +17,7 @@ from agent_lsp.agent.model_work import ModelWork
 from agent_lsp.agent.review import Review
 from agent_lsp.agent.session import RunPolicy, Session
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
+from agent_lsp.agent.talk import Talks
 from agent_lsp.agent.veil import Veil
 from agent_lsp.agent.world import World
 from agent_lsp.app.prompts import load_prompts
@@ -104,8 +105,9 @@ class SessionWorld:
             self.trees, self.pool, self.editor, self.gate, self.review, self.journal, self.clock, self.publish
         )
         self.session = Session(world, self._policy)
+        self.talks = Talks(self.session, world)
         self.parallel = 4
-        self.calls: Mapping[str, Handler] = handlers(self.session, self.review, self)
+        self.calls: Mapping[str, Handler] = handlers(self.session, self.review, self, self.talks)
 
     def publish(self, event: str, data: Mapping[str, Any]) -> None:
         self.events.append((event, data))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         | shapes.VerdictMessage
         | shapes.Proposal
         | shapes.ModelsMessage
+        | shapes.SaidMessage
     )
 
 
@@ -53,6 +54,9 @@ def _message(session: Session, desk: Desk, event: str, data: Json) -> "tuple[str
         case "proposal":
             card = desk.board.cards.get(str(data.get("proposalId")))
             return None if card is None else ("agent/proposal", public_proposal(session, desk, card))
+        case "said":
+            said: shapes.SaidMessage = {key: str(data.get(key, "")) for key in ("runId", "text", "reply")}  # type: ignore[assignment]
+            return "agent/said", said
         case "models":
             models: Any = {"models": desk.board.models, "day": desk.board.day}
             return "agent/models", models

@@ -43,6 +43,9 @@ def register(session: Session) -> None:
     last: dict[str, str] = {}
 
     def tell(_desk: Desk, event: str, data: Json) -> None:
+        if event == "said":
+            session.show(types.MessageType.Info, f"agent-lsp: {data.get('reply', '')}")
+            return
         run_id, state = str(data.get("runId")), str(data.get("state"))
         if event != "run" or last.get(run_id) == state:
             return
@@ -63,6 +66,8 @@ async def _run(session: Session, name: str, command: Command, args: Arguments) -
     except AgentLspError as error:
         session.show(types.MessageType.Warning, f"agent-lsp: {error.message} {error.hint}".strip())
         raise
+    if name == "agent.say" and answer.get("reply"):
+        session.show(types.MessageType.Info, f"agent-lsp: {answer['reply']}")
     if name in _REFUSED and answer.get("applied") is False and not answer.get("pending"):
         session.show(types.MessageType.Warning, f"agent-lsp: {_REFUSED[name]} {answer.get('reason', '')}".strip())
     return answer

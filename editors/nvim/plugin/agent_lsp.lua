@@ -26,6 +26,7 @@ vim.lsp.config('agent_lsp', {
     ['agent/progress'] = lazy('board', 'on_progress'),
     ['agent/blocked'] = lazy('questions', 'on_blocked'),
     ['agent/proposal'] = lazy('board', 'on_proposal'),
+    ['agent/said'] = lazy('tell', 'on_said'),
     ['agent/verdict'] = lazy('board', 'on_verdict'),
     ['workspace/applyEdit'] = lazy('edits', 'on_apply_edit'),
     ['workspace/executeCommand'] = lazy('server', 'on_answer'),

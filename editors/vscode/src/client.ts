@@ -168,6 +168,9 @@ export class Connection implements vscode.Disposable {
       }
     });
     client.onNotification("agent/verdict", (verdict) => board.takeVerdict(verdict));
+    client.onNotification("agent/said", ({ reply }) => {
+      void vscode.window.showInformationMessage(`Agent: ${reply}`);
+    });
     client.onNotification("agent/blocked", (asked) => {
       void vscode.commands.executeCommand("agentLsp.answer", asked);
     });

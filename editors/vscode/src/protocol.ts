@@ -446,9 +446,17 @@ export interface RunStarted {
   runId: string;
 }
 
-/** `agent.say`. */
+/** `agent.say`; with `pending` the reply comes as `agent/said`, or as a message. */
 export interface Said {
   reply?: string;
+  pending?: boolean;
+}
+
+/** `agent/said`: the reply to `agent.say` that was answered `pending`. */
+export interface SaidMessage {
+  runId: string;
+  text: string;
+  reply: string;
 }
 
 /** `agent.say`. */
@@ -617,6 +625,7 @@ export interface Notifications {
   "agent/proposal": Proposal;
   "agent/verdict": VerdictMessage;
   "agent/models": ModelsMessage;
+  "agent/said": SaidMessage;
 }
 
 export type RunState = RunRow["state"];

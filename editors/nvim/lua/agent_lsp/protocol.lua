@@ -386,9 +386,16 @@
 ---@class agent_lsp.RunStarted
 ---@field runId string
 
---- `agent.say`.
+--- `agent.say`; with `pending` the reply comes as `agent/said`, or as a message.
 ---@class agent_lsp.Said
 ---@field reply? string
+---@field pending? boolean
+
+--- `agent/said`: the reply to `agent.say` that was answered `pending`.
+---@class agent_lsp.SaidMessage
+---@field runId string
+---@field text string
+---@field reply string
 
 --- `agent.say`.
 ---@class agent_lsp.SayArgument

@@ -106,6 +106,12 @@ function M.failure(error)
   M.warn(vim.trim(error.message .. ' ' .. (error.hint or '')))
 end
 
+--- `agent/said`
+---@param message agent_lsp.SaidMessage
+function M.on_said(_, message)
+  M.say(message.reply)
+end
+
 --- `window/showMessage`
 ---@param params lsp.ShowMessageParams
 function M.on_show_message(_, params)
