@@ -161,7 +161,7 @@ class Session:
         except (AgentLspError, TimeoutError) as error:
             logger.error("the runtime of %s did not start again: %s", desk.root, error or "no answer in time")
             answer = {"runs": ()}
-        back = {row["runId"] for row in answer["runs"]}
+        back = {row["runId"] for row in answer.get("runs", ())}
         open_runs = {row["runId"] for row in desk.board.unfinished()}
         self._fail(desk, [run_id for run_id in waiting if run_id in open_runs - back], reason)
         self.listeners.changed(desk)

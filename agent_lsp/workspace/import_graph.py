@@ -1,21 +1,16 @@
 """Owns reading a tree's import graph: each blob is read once, ever, and what it says is kept in the user's cache."""
 
 import asyncio
-import json
-import logging
-import tempfile
 import time
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent_lsp.domain.import_graph import ImportGraph
 from agent_lsp.domain.imports import FileImports, Imported, read_imports
+from agent_lsp.workspace.blob_lines import keep, restored
 from agent_lsp.workspace.objects import Manifest
 from agent_lsp.workspace.snapshot import GitTrees
-
-logger = logging.getLogger(__name__)
 
 _VERSION: Final = 2
 _BATCH: Final = 250
@@ -50,7 +45,7 @@ class StoredImports:
     async def _read(self, wanted: Mapping[str, str]) -> bool:
         """Makes sure that everything was read; False if the time was not enough."""
         if self._said is None:
-            self._said = await asyncio.to_thread(_restored, self._file)
+            self._said = await asyncio.to_thread(restored, self._file, _VERSION, _row)
         said = self._said
         missing = sorted({oid for oid in wanted.values() if oid not in said})
         end_s = time.monotonic() + self._wait_s
@@ -63,7 +58,7 @@ class StoredImports:
             done += len(contents)
         if done:
             self._drop(wanted)
-            await asyncio.to_thread(_keep, self._file, dict(said))
+            await asyncio.to_thread(keep, self._file, _VERSION, _written(dict(said)))
         return done >= len(missing)
 
     def _drop(self, wanted: Mapping[str, str]) -> None:
@@ -85,37 +80,14 @@ def _read_all(contents: Mapping[str, bytes]) -> dict[str, FileImports]:
     return found
 
 
-def _keep(file: Path, said: Mapping[str, FileImports]) -> None:
-    """A line for each blob: none of them takes long enough to hold up the rest of the process."""
-    packer = zlib.compressobj(1)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".imports-", delete=False) as out:
-            out.write(packer.compress(json.dumps({"version": _VERSION}).encode() + b"\n"))
-            for oid, one in said.items():
-                imports = [[row.module, row.level, row.names] for row in one.imports]
-                line = json.dumps([oid, imports, one.mentions, int(one.dynamic), one.tests], separators=(",", ":"))
-                out.write(packer.compress(line.encode() + b"\n"))
-            out.write(packer.flush())
-        Path(out.name).replace(file)
-    except OSError as error:
-        logger.warning("what the workspace's files import could not be kept: %s", error)
+def _written(said: Mapping[str, FileImports]) -> Iterator[list[Any]]:
+    for oid, one in said.items():
+        imports = [[row.module, row.level, row.names] for row in one.imports]
+        yield [oid, imports, one.mentions, int(one.dynamic), one.tests]
 
 
-def _restored(file: Path) -> dict[str, FileImports]:
-    """What an earlier runtime read; nothing where the file is not there or is damaged."""
-    try:
-        head, *lines = zlib.decompress(file.read_bytes()).splitlines()
-        return dict(map(_row, lines)) if json.loads(head) == {"version": _VERSION} else {}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
-        logger.warning("%s is damaged and is made anew: %s", file, error)
-        return {}
-
-
-def _row(line: bytes) -> tuple[str, FileImports]:
-    oid, imports, mentions, dynamic, tests = json.loads(line)
+def _row(row: Any) -> tuple[str, FileImports]:
+    oid, imports, mentions, dynamic, tests = row
     return str(oid), FileImports(
         tuple(Imported(str(module), int(level), tuple(names)) for module, level, names in imports),
         tuple(mentions),

@@ -1,17 +1,15 @@
 """Owns the maps of a workspace's trees: each blob is read once, ever, and what it says is kept in the user's cache."""
 
 import asyncio
-import json
 import logging
-import tempfile
 import time
-import zlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent_lsp.domain.repository_map import RepositoryGraph, Wish, drawn
 from agent_lsp.domain.symbols import Definition, FileSymbols, is_source, read_symbols
+from agent_lsp.workspace.blob_lines import keep, restored
 from agent_lsp.workspace.snapshot import GitTrees
 
 logger = logging.getLogger(__name__)
@@ -53,7 +51,7 @@ class StoredMaps:
     async def _read(self, wanted: Mapping[str, str]) -> dict[str, str]:
         """Reads what was not read before, as long as there is time; gives the files that are known now."""
         if self._said is None:
-            self._said = await asyncio.to_thread(_restored, self._file)
+            self._said = await asyncio.to_thread(restored, self._file, _VERSION, _row)
         said = self._said
         suffixes = {oid: path.rpartition(".")[2] for path, oid in wanted.items()}
         missing = sorted({oid for oid in wanted.values() if _key(suffixes[oid], oid) not in said})
@@ -66,7 +64,7 @@ class StoredMaps:
             said.update(await asyncio.to_thread(_read_all, contents, suffixes))
         if missing:
             self._drop(wanted)
-            await asyncio.to_thread(_keep, self._file, dict(said))
+            await asyncio.to_thread(keep, self._file, _VERSION, _written(dict(said)))
         return {path: key for path, oid in wanted.items() if (key := _key(suffixes[oid], oid)) in said}
 
     def _drop(self, wanted: Mapping[str, str]) -> None:
@@ -91,36 +89,12 @@ def _read_all(contents: Mapping[str, bytes], suffixes: Mapping[str, str]) -> dic
     return found
 
 
-def _keep(file: Path, said: Mapping[str, FileSymbols]) -> None:
-    """A line for each blob: none of them takes long enough to hold up the rest of the process."""
-    packer = zlib.compressobj(1)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".symbols-", delete=False) as out:
-            out.write(packer.compress(json.dumps({"version": _VERSION}).encode() + b"\n"))
-            for key, one in said.items():
-                rows = [[row.name, row.line, row.text] for row in one.definitions]
-                line = json.dumps([key, rows, " ".join(one.uses)], separators=(",", ":"))
-                out.write(packer.compress(line.encode() + b"\n"))
-            out.write(packer.flush())
-        Path(out.name).replace(file)
-    except OSError as error:
-        logger.warning("what the workspace's files define could not be kept: %s", error)
+def _written(said: Mapping[str, FileSymbols]) -> Iterator[list[Any]]:
+    for key, one in said.items():
+        yield [key, [[row.name, row.line, row.text] for row in one.definitions], " ".join(one.uses)]
 
 
-def _restored(file: Path) -> dict[str, FileSymbols]:
-    """What an earlier runtime read; nothing where the file is not there or is damaged."""
-    try:
-        head, *lines = zlib.decompress(file.read_bytes()).splitlines()
-        return dict(map(_row, lines)) if json.loads(head) == {"version": _VERSION} else {}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
-        logger.warning("%s is damaged and is made anew: %s", file, error)
-        return {}
-
-
-def _row(line: bytes) -> tuple[str, FileSymbols]:
-    key, rows, uses = json.loads(line)
+def _row(row: Any) -> tuple[str, FileSymbols]:
+    key, rows, uses = row
     definitions = tuple(Definition(str(name), int(at), str(text)) for name, at, text in rows)
     return str(key), FileSymbols(definitions, tuple(uses.split()))

@@ -93,13 +93,14 @@ class Scene:
 
     async def apply(self, proposal_id: str, **argument: Any) -> Json:
         """`agent.apply` with its end: when it took longer than a command may, how it is told later."""
+        before = len(self._messages("was not applied"))
         answer: Json = await self.client.command("agent.apply", {"proposalId": proposal_id, **argument})
         async with asyncio.timeout(WAIT_S):
             while answer.get("pending"):
                 now = await self.client.command("agent.proposal", {"proposalId": proposal_id})
                 if "checkpointId" in now:
                     return {"applied": True, "checkpointId": now["checkpointId"], "verdict": now["verdict"]}
-                if refusals := self._messages(now["runId"]):
+                if refusals := self._messages("was not applied")[before:]:
                     return {"applied": False, "reason": refusals[-1], "verdict": answer["verdict"]}
                 await asyncio.sleep(0.05)
         return answer

@@ -15,7 +15,7 @@ from agent_lsp.server.progress import Progress, Work
 from agent_lsp.server.protocol import EdgeServer
 from agent_lsp.server.session import Session
 from tests.server.conftest import Connect
-from tests.server.flows import calls, proposed, run, status, wait_state
+from tests.server.flows import calls, proposed, run, wait_state
 from tests.server.raw_client import VSCODE, Json, NoAnswerError, RawClient, RpcError, uri_for
 
 ANSWERED_WITHIN_S = 2.0
@@ -265,8 +265,8 @@ async def test_bars_end_with_a_runtime_that_dies_and_the_next_run_is_not_lost(cl
     os.kill(runtime_of(root), signal.SIGKILL)
     answer = await client.command("agent.run", {"goal": "fix add", "uri": uri})
     end = await client.wait_for("$/progress", lambda row: row["token"] == 9 and row["value"]["kind"] == "end")
-    assert "signal 9" in end["value"]["message"]
-    assert "signal 9" in (await status(client, dead))["message"]
+    assert end["value"]["message"] == "the runtime ended"
+    assert "signal 9" in (await wait_state(client, dead, "failed"))["message"], "the next one knows nothing of it"
     if "error" in answer:  # it was in the pipe of the dead one: said, and not lost silently
         assert answer["error"]["code"] == "link_closed"
         answer = await client.command("agent.run", {"goal": "fix add", "uri": uri})

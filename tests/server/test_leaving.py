@@ -253,7 +253,7 @@ async def test_not_even_a_thread_that_nobody_can_stop_keeps_it(editors: Editors)
 
 
 @pytest.mark.parametrize("way", ["the editor closes its pipes", "the server is killed"])
-async def test_a_suite_that_sleeps_in_the_sandbox_ends_with_the_editor_and_the_next_start_closes_the_run(
+async def test_a_suite_that_sleeps_in_the_sandbox_ends_with_the_editor_and_the_next_start_goes_on_with_the_run(
     tmp_path: Path, way: str
 ) -> None:
     root = tmp_path / "sample"
@@ -276,6 +276,10 @@ async def test_a_suite_that_sleeps_in_the_sandbox_ends_with_the_editor_and_the_n
             await asyncio.sleep(0.005)
         assert sound(root / ".agent-lsp" / "state.db")
         client = await editors.start(REAL, env)
+        async with asyncio.timeout(30):
+            while run_id not in {row["runId"] for row in (await client.command("agent.status"))["runs"]}:
+                await asyncio.sleep(0.05)
+        assert (await client.command("agent.control", {"runId": run_id, "action": "cancel"}))["state"] == "cancelled"
         await wait_journalled(root, run_id, "run.ended")
         assert await client.close() == 0
     finally:

@@ -195,7 +195,11 @@ async def test_a_runtime_that_dies_is_told_once_its_runs_fail_and_the_next_run_s
     row = await wait_state(client, crashing, "failed")
     assert "signal 9" in row["message"]
     assert (await status(client, working))["state"] == "failed"
-    told = await client.wait_until(lambda: client.heard("window/showMessage", lambda p: "starts again" in p["message"]))
+    told = await client.wait_until(
+        lambda: client.heard(
+            "window/showMessage", lambda p: "It is started again, for 2 run(s) at work" in p["message"]
+        )
+    )
     assert len(told) == 1
     ended = {p["token"] for p in client.heard("$/progress", lambda p: p["value"]["kind"] == "end")}
     assert {p["token"] for p in client.heard("$/progress", lambda p: p["value"]["kind"] == "begin")} <= ended

@@ -7,6 +7,7 @@ that the model gets, and a random part of a hundredth of a second after it.
 import asyncio
 import os
 import random
+import re
 import signal
 import sys
 from collections import Counter
@@ -112,7 +113,7 @@ class Stage:
             if proposals is not None:
                 break
             batch.killed += 1
-        asked = [str(request.body["messages"]) for request in self.model.requests[before:]]
+        asked = [_TOOK.sub("", str(request.body["messages"])) for request in self.model.requests[before:]]
         seen = {}
         for run_id, proposal in proposals.items():
             bodies = Counter(body for body in asked if f"{goal_of(run_id)}." in body)
@@ -223,6 +224,10 @@ class Life:
     def _kill(self) -> None:
         if self.process.returncode is None:
             os.kill(self.process.pid, signal.SIGKILL)
+
+
+_TOOK = re.compile(r", \d+\.\d+ s\)")
+"""How long the tests took, in a reflection: a verdict that was being had is had again."""
 
 
 async def _no_buffers(_: Mapping[str, Any]) -> Mapping[str, Any]:
