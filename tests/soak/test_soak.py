@@ -1,6 +1,6 @@
 """A thousand proposals made, typed over, accepted, discarded and rolled back at random: every text is what it must be.
 
-`make test` runs a half of it, always the same, and a little with the real gate; `make soak` all, with other seeds.
+`make test` runs a quarter of it, always the same, and a little with the real gate; `make soak` all, with other seeds.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from tests.soak.machine import Person
 from tests.soak.resources import Held, held
 from tests.soak.world import SoakWorld
 
-PROPOSALS = int(os.environ.get("SOAK_PROPOSALS", "500"))
-REAL_PROPOSALS = int(os.environ.get("SOAK_REAL_PROPOSALS", "5"))
+PROPOSALS = int(os.environ.get("SOAK_PROPOSALS", "250"))
+REAL_PROPOSALS = int(os.environ.get("SOAK_REAL_PROPOSALS", "3"))
 SEED = int(os.environ.get("SOAK_SEED", "5"))
 
 _GROWTH_BYTES = 24 << 20

@@ -263,14 +263,12 @@ async def test_forking_without_end_is_stopped_and_the_candidate_lives_on(
         done = await candidate.run(Command((sys.executable, "-c", bomb), timeout_s=20.0))
         assert not done.timed_out
         assert "agent-lsp stopped this command: more than 350 processes" in done.output
-        assert (await sh(candidate, "sleep 0.2; ls /proc | grep -c '^[0-9]'")).output.strip() in {
-            "3",
-            "4",
-            "5",
-            "6",
-            "7",
-            "8",
-        }
+        async with asyncio.timeout(20):
+            while not (
+                left := (await sh(candidate, "sleep 0.2; ls /proc | grep -c '^[0-9]'")).output.strip()
+            ).isdigit():
+                assert "fork" in left  # the dead still count for the kernel until they are all put away
+        assert 3 <= int(left) <= 8
 
 
 @each_isolated
