@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
-JOBS ?= auto
+# The tests wait more than they compute: one worker more than there are cores.
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 NEOVIM_TESTS ?= tests/editors
 
 help: ## this list
