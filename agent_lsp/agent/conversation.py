@@ -11,7 +11,6 @@ from typing import Any, Final
 from agent_lsp.agent.engines import Desk, Record, Tell
 from agent_lsp.agent.findings import shortened
 from agent_lsp.agent.ledger import DeedKind
-from agent_lsp.agent.ledger_records import turn_data, turn_of
 from agent_lsp.agent.room import DEFAULT_CONTEXT_TOKENS, Room
 from agent_lsp.agent.rules import Rules
 from agent_lsp.agent.toolbox import Served, Toolbox
@@ -38,6 +37,7 @@ from agent_lsp.domain.errors import (
 )
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.ports import Clock, Model
+from agent_lsp.domain.turn_data import turn_data, turn_of
 
 logger = logging.getLogger(__name__)
 

@@ -1,37 +1,11 @@
-"""Owns a run's deeds as plain data: turns, plans, judgements, decisions, verdicts, and back."""
+"""Owns a run's deeds as plain data: plans, judgements, decisions, verdicts, and back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_lsp.agent.proposal_records import verdict_of
-from agent_lsp.domain.conversation import Block, ModelTurn, StopReason, Text, ToolCall
 from agent_lsp.domain.plan import Plan, Reflection, ReflectionDecision, Step, StepState
-from agent_lsp.domain.task import Usage
 from agent_lsp.domain.verdict import Evidence
-
-
-def turn_data(turn: ModelTurn) -> dict[str, Any]:
-    """A model's whole answer."""
-    blocks = [_block_data(block) for block in turn.blocks]
-    return {"blocks": blocks, "stop": turn.stop.value, "model": turn.model, "usage": turn.usage.to_json()}
-
-
-def turn_of(data: Mapping[str, Any]) -> ModelTurn:
-    """Raises ValueError, KeyError or TypeError for what was written otherwise."""
-    blocks = tuple(_block(row) for row in data["blocks"])
-    return ModelTurn(blocks, StopReason(data["stop"]), str(data["model"]), usage_of(data["usage"]))
-
-
-def usage_of(data: Mapping[str, Any]) -> Usage:
-    """The usage that `Usage.to_json` wrote."""
-    return Usage(
-        int(data["inputTokens"]),
-        int(data["outputTokens"]),
-        int(data["cacheReadTokens"]),
-        int(data["cacheWriteTokens"]),
-        float(data["costUsd"]),
-        int(data["turns"]),
-    )
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -68,17 +42,3 @@ def evidence_data(evidence: Evidence) -> dict[str, Any]:
 def evidence_of(data: Mapping[str, Any]) -> Evidence:
     """The evidence that `evidence_data` wrote."""
     return Evidence(verdict_of(data["verdict"]), None, None, dict(data["witness"]))
-
-
-def _block_data(block: Block) -> dict[str, Any]:
-    if isinstance(block, Text):
-        return {"text": block.text}
-    if isinstance(block, ToolCall):
-        return {"call": block.id, "name": block.name, "input": dict(block.input)}
-    return {}
-
-
-def _block(row: Mapping[str, Any]) -> Block:
-    if "call" in row:
-        return ToolCall(str(row["call"]), str(row["name"]), row["input"])
-    return Text(str(row.get("text", "")))

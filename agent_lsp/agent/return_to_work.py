@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agent_lsp.agent.ledger import DeedKind
-from agent_lsp.agent.ledger_records import steps_kept, usage_of
+from agent_lsp.agent.ledger_records import steps_kept
 from agent_lsp.agent.run import Run
 from agent_lsp.agent.tools.submit_plan import plan_of
 from agent_lsp.agent.world import Workshop, World
@@ -13,6 +13,7 @@ from agent_lsp.domain.changes import unified_diff
 from agent_lsp.domain.errors import AgentLspError, ResumeError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.keeping import KeptDeed
+from agent_lsp.domain.turn_data import usage_of
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.panel import Panel
-from rich.syntax import Syntax
 
+from agent_lsp.app.change_view import print_change
 from agent_lsp.app.runtime import Runtime, open_runtime
 from agent_lsp.app.terminal import NoBuffers, typed_line
-from agent_lsp.app.verdict_text import verdict_text
 from agent_lsp.domain.errors import AgentLspError, UserError
 from agent_lsp.domain.task import ENDED, RunState
 
@@ -174,11 +172,7 @@ class _Chat:
 
     async def _show_change(self, runtime: Runtime, words: str) -> None:
         del words
-        proposal = await runtime.call("proposal", {"proposalId": self._offered()})
-        verdict = proposal["verdict"]
-        self._say(proposal["summary"])
-        self._console.print(Syntax(proposal["diff"], "diff", background_color="default"))
-        self._console.print(Panel(verdict_text(verdict), title=f"verdict: {verdict['decision']}", title_align="left"))
+        print_change(self._console, await runtime.call("proposal", {"proposalId": self._offered()}))
 
     def _meant(self) -> str:
         if not self._run_id:

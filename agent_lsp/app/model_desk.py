@@ -55,8 +55,7 @@ class ModelDesk:
         if given.probe:
             self._probing = asyncio.create_task(self._probe_all(), name="probes of the models' endpoints")
         self.tell()
-        endpoints = self._configuration.endpoints
-        tiers = {tier.value: list(endpoints.table.tiers.get(tier, ())) for tier in Tier}
+        tiers = self._configuration.endpoints.table.to_json()
         return {"tiers": tiers, "endpoints": self.rows(), "day": self._daybook.used().to_json()}
 
     def tell(self) -> None:
@@ -79,7 +78,7 @@ class ModelDesk:
                 "provider": place.provider,
                 "model": place.name,
                 **({"address": _shown(address)} if (address := _address(place)) else {}),
-                "tiers": [tier.value for tier in Tier if name in endpoints.table.tiers.get(tier, ())],
+                "tiers": endpoints.table.of(name),
                 **self.models.breaker(place).health(now_s).to_json(),
             }
             for name, place in endpoints.by_name.items()

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from agent_lsp.app.models import NETWORK, place_of
 from agent_lsp.domain.errors import AgentLspError, UserError
-from agent_lsp.domain.tiers import Tier
 from agent_lsp.providers import ollama
 from agent_lsp.providers.health import probe
 from agent_lsp.settings.endpoint import Endpoint, Endpoints, endpoints
@@ -69,8 +68,7 @@ async def _pull(places: list[Endpoint]) -> int:
 async def _show(known: Endpoints, *, as_json: bool) -> int:
     rows = await asyncio.gather(*(_row(known, name, place) for name, place in known.by_name.items()))
     if as_json:
-        tiers = {tier.value: list(known.table.tiers.get(tier, ())) for tier in Tier}
-        print(json.dumps({"tiers": tiers, "endpoints": rows}, indent=2))
+        print(json.dumps({"tiers": known.table.to_json(), "endpoints": rows}, indent=2))
     else:
         _print(rows)
     return 1 if any(not row["works"] for row in rows) else 0
@@ -80,8 +78,7 @@ async def _row(known: Endpoints, name: str, place: Endpoint) -> dict[str, Any]:
     works, said = True, "not asked here"
     if place.provider in NETWORK:
         works, said = await probe(place_of(place, _WITHIN_S))
-    tiers = [tier.value for tier in Tier if name in known.table.tiers.get(tier, ())]
-    row = {"endpoint": name, "provider": place.provider, "model": place.name, "tiers": tiers}
+    row = {"endpoint": name, "provider": place.provider, "model": place.name, "tiers": known.table.of(name)}
     return {**row, "works": works, "seen": said}
 
 

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.syntax import Syntax
 
+from agent_lsp.app.change_view import print_change
 from agent_lsp.app.runtime import Runtime, open_runtime
-from agent_lsp.app.verdict_text import verdict_text
 from agent_lsp.domain.errors import AgentLspError, UserError
 from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome
 
@@ -198,7 +196,7 @@ class _TerminalRun:
         proposal = await runtime.call("proposal", {"proposalId": self.proposal_id})
         verdict = proposal["verdict"]
         if not self.request.json:
-            self._show(proposal)
+            print_change(self.console, proposal)
             if told := _told_usage(self.usage):
                 self.console.print(told)
         if self.request.apply:
@@ -213,15 +211,6 @@ class _TerminalRun:
             return EXIT_DONE
         self.console.print(f"not applied: {answer.get('reason', '')}", soft_wrap=True)
         return EXIT_NOT_ACCEPTABLE
-
-    def _show(self, proposal: Mapping[str, Any]) -> None:
-        verdict = proposal["verdict"]
-        self.console.print(proposal["summary"], soft_wrap=True)
-        if self.console.is_terminal:
-            self.console.print(Syntax(proposal["diff"], "diff", background_color="default"))
-        else:
-            print(proposal["diff"], end="")
-        self.console.print(Panel(verdict_text(verdict), title=f"verdict: {verdict['decision']}", title_align="left"))
 
     def _hear(self, event: str, data: Mapping[str, Any]) -> None:
         if self.over:  # the outcome was told; what closing the runtime does to the run is no news

@@ -110,6 +110,14 @@ class TierTable:
         own = tuple(self.tiers.get(tier, ()))
         return tuple(dict.fromkeys((*own, *self.tiers.get(Tier.MID, ()))))
 
+    def of(self, name: str) -> list[str]:
+        """The tiers that name this endpoint."""
+        return [tier.value for tier in Tier if name in self.tiers.get(tier, ())]
+
+    def to_json(self) -> dict[str, list[str]]:
+        """The `tiers` of `agent.models`."""
+        return {tier.value: list(self.tiers.get(tier, ())) for tier in Tier}
+
     def is_set(self, tier: Tier) -> bool:
         """Whether the tier has endpoints of its own."""
         return bool(self.tiers.get(tier))

@@ -7,14 +7,15 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from agent_lsp.domain.conversation import Block, ModelRequest, ModelTurn, StopReason, Text, ToolCall, ToolResult
+from agent_lsp.domain.conversation import ModelRequest, ModelTurn
 from agent_lsp.domain.errors import ModelRejectedError
 from agent_lsp.domain.ports import Model
-from agent_lsp.domain.task import Usage
+from agent_lsp.domain.turn_data import turn_data, turn_of
 
 _LONGEST_FILE_BYTES: Final = 256_000_000
 
@@ -33,7 +34,7 @@ class Recorder:
     async def respond(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelTurn:
         """The model's own answer. Raises what it raises, and ModelRejectedError if the file cannot be written."""
         turn = await self._model.respond(request, on_text)
-        row = {"request": digest(request), "phase": request.phase.value, "turn": _row_of_turn(turn)}
+        row = {"request": digest(request), "phase": request.phase.value, "turn": turn_data(turn)}
         await asyncio.to_thread(self._append, json.dumps(row, ensure_ascii=False))
         return turn
 
@@ -92,7 +93,7 @@ class RecordedModel:
     def _row(self, number: int, line: bytes) -> tuple[str, str, ModelTurn]:
         try:
             row = json.loads(line)
-            return str(row["request"]), str(row["phase"]), _turn_of_row(row["turn"])
+            return str(row["request"]), str(row["phase"]), _free(turn_of(row["turn"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"{self._path}, line {number}: no recorded answer"
             raise ModelRejectedError(message, hint="Record the run again.") from error
@@ -100,37 +101,10 @@ class RecordedModel:
 
 def digest(request: ModelRequest) -> str:
     """Names the words of a request: system prompt, messages, and the names of the tools."""
-    said = [[message.role, [_row_of_block(block) for block in message.blocks]] for message in request.messages]
-    whole = [request.phase.value, request.system, said, [tool.name for tool in request.tools]]
-    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
+    words = (request.phase.value, request.system, request.messages, [tool.name for tool in request.tools])
+    return hashlib.sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _row_of_turn(turn: ModelTurn) -> dict[str, Any]:
-    return {
-        "blocks": [_row_of_block(block) for block in turn.blocks],
-        "stop": turn.stop.value,
-        "model": turn.model,
-        "usage": {"input": turn.usage.input_tokens, "output": turn.usage.output_tokens},
-    }
-
-
-def _row_of_block(block: Block) -> dict[str, Any]:
-    match block:
-        case Text(text):
-            return {"text": text}
-        case ToolCall(call_id, name, value):
-            return {"call": name, "id": call_id, "input": dict(value)}
-        case ToolResult(call_id, text, failed):
-            return {"result": text, "id": call_id, "failed": failed}
-
-
-def _turn_of_row(row: Mapping[str, Any]) -> ModelTurn:
-    """What tokens it took is told again; it costs nothing this time. Raises KeyError, TypeError, ValueError."""
-    blocks = tuple(_said(block) for block in row["blocks"])
-    usage = row.get("usage") or {}
-    counted = Usage(input_tokens=int(usage.get("input", 0)), output_tokens=int(usage.get("output", 0)), turns=1)
-    return ModelTurn(blocks, StopReason(row["stop"]), str(row["model"]), counted)
-
-
-def _said(row: Mapping[str, Any]) -> Text | ToolCall:
-    return Text(str(row["text"])) if "text" in row else ToolCall(str(row["id"]), str(row["call"]), dict(row["input"]))
+def _free(turn: ModelTurn) -> ModelTurn:
+    """What tokens it took is told again; it costs nothing this time."""
+    return replace(turn, usage=replace(turn.usage, cost_usd=0.0))

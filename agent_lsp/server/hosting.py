@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agent_lsp.server.edge import Edge
+from agent_lsp.server.editor_watch import POLL_S
 from agent_lsp.server.main import EdgeDependencies
 from agent_lsp.server.transport import Channel
 
 LEAVING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_LAST_MOMENT_S: Final = 0.45
-"""How long a process without an editor may live. The kernel sees to it, whatever a thread or a library holds up."""
+_LAST_MOMENT_S: Final = 0.45 - POLL_S
+"""How long a process that saw its editor go may live: with the time of seeing it, half a second.
+
+The kernel sees to it, whatever a thread or a library holds up.
+"""
 
 
 async def serve_one(dependencies: EdgeDependencies, channel: Channel, params: Mapping[str, Any] | None) -> int:
@@ -33,6 +37,6 @@ def keep_what_was_built() -> None:
 
 
 def end_soon() -> None:
-    """The process ends within half a second from now, by the kernel's hand if not by its own."""
+    """The process ends within less than half a second from now, by the kernel's hand if not by its own."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, _LAST_MOMENT_S)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from agent_lsp.domain.conversation import Phase
 from agent_lsp.domain.errors import ConfigError
@@ -15,6 +15,7 @@ from agent_lsp.settings.model import (
     ModelSettings,
     Provider,
     Settings,
+    Worker,
 )
 
 DEFAULT: Final = "default"
@@ -32,7 +33,7 @@ _ADDRESSES: Final[Mapping[str, str]] = {
 class Endpoint:
     """Who answers. The key is left out of the object's text; `label` is its name in the settings `chosen`."""
 
-    provider: Literal["anthropic", "openai", "ollama", "editor", "recorded", "embedded"]
+    provider: Worker
     name: str
     base_url: str | None
     api_key: str | None = field(default=None, repr=False)
@@ -142,7 +143,7 @@ def _like(chosen: EndpointSettings, provider: str, model: str) -> EndpointSettin
 
 def _endpoint(
     label: str,
-    provider: Literal["anthropic", "openai", "ollama", "editor", "recorded", "embedded"],
+    provider: Worker,
     chosen: EndpointSettings,
     environ: Mapping[str, str],
 ) -> Endpoint:

@@ -59,6 +59,8 @@ class Section(BaseModel):
 
 
 Provider = Literal["anthropic", "openai", "ollama", "editor", "recorded"]
+Worker = Provider | Literal["embedded"]
+"""Who can be at work: a language model behind one of these, or the repair engine."""
 
 
 class EndpointSettings(Section):
