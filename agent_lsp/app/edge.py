@@ -81,7 +81,7 @@ class _Child:
 async def _start_runtime(root: Path, settings: Mapping[str, Any]) -> "RuntimeProcess":
     from agent_lsp.workspace.process import start_piped
 
-    argv = [sys.executable, "-m", "agent_lsp", "runtime", "--root", str(root)]
+    argv = [sys.executable, "-P", "-m", "agent_lsp", "runtime", "--root", str(root)]
     environment = {**os.environ, CLIENT_SETTINGS: json.dumps(dict(settings))}
     return _Child(await start_piped(argv, env=environment, cwd=root))
 

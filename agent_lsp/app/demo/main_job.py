@@ -77,7 +77,7 @@ class _Demonstration:
         return status
 
     async def _through_the_server(self) -> int:
-        arguments = [sys.executable, "-m", "agent_lsp", "serve"]
+        arguments = [sys.executable, "-P", "-m", "agent_lsp", "serve"]
         environment = {**os.environ, "AGENT_LSP_MODEL__PROVIDER": "embedded"}
         server = await start_piped(arguments, cwd=self.folder, env=environment)
         assert server.stdout is not None
