@@ -1,6 +1,7 @@
 """Holds each tool to what PROTOCOL.md section 6 says of it: what it does, and the words it fails with."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from agent_lsp.agent.tools.search import _PYTHONS, _python
 from agent_lsp.agent.tools.tool import Bench
 from agent_lsp.agent.veil import Veil
 from agent_lsp.domain.changes import Entry, FileMode
-from agent_lsp.domain.conversation import Phase
+from agent_lsp.domain.conversation import Message, ModelRequest, Phase, Text
 from agent_lsp.domain.errors import RunnerUnavailableError, ToolError
 from agent_lsp.domain.plan import Assessment, Plan, Reflection, ReflectionDecision
 from agent_lsp.domain.ports import Candidate
 from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
+from agent_lsp.providers.chat_messages import Dialect
+from agent_lsp.providers.chat_messages import request_body as chat_body
+from agent_lsp.providers.messages import request_body as anthropic_body
 from agent_lsp.storage.redaction import Redactor
 from tests.plain import PlainCandidate, PlainTrees
 from tests.scripted_model import call
@@ -386,6 +390,17 @@ def test_schemas_are_plain_and_name_what_is_required() -> None:
     plan = {tool.name: tool for tool in TOOLS[Phase.PLANNING]}["submit_plan"].spec().input_schema
     assert plan["required"] == ["assessment", "steps"]
     assert set(plan["properties"]["steps"]["items"]["properties"]) == {"title", "detail", "files", "acceptance"}
+
+
+def test_the_schema_of_a_tool_is_made_once_and_no_request_writes_into_it() -> None:
+    tools = tuple(tool.spec() for tool in TOOLS[Phase.EXECUTION])
+    before = deepcopy([tool.input_schema for tool in tools])
+    request = ModelRequest(Phase.EXECUTION, "be brief", (Message("user", (Text("go"),)),), tools)
+    anthropic_body(request, "m", {}, force=True)
+    chat_body(request, "m", Dialect())
+    again = [tool.spec().input_schema for tool in TOOLS[Phase.EXECUTION]]
+    assert all(one is tool.input_schema for one, tool in zip(again, tools, strict=True))
+    assert again == before
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Owns what a tool is: its name, its input's shape, its effect, and what it works with."""
 
 import difflib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -69,8 +70,12 @@ class Tool(Generic[InputT]):
         return ToolSpec(self.name, self.description, plain_schema(self.input_model))
 
 
-def plain_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's JSON Schema without titles and references, which not every endpoint reads."""
+@cache
+def plain_schema(model: type[BaseModel]) -> Mapping[str, Any]:
+    """A model's JSON Schema without titles and references, which not every endpoint reads.
+
+    It is made once: each takes pydantic a good part of a millisecond, and every request offers them all.
+    """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
