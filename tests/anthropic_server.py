@@ -389,6 +389,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection. HTTP/1.1, chunked unless a fault wants the body ended by closing."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else most answers wait 40 ms for the client's acknowledgement of their headers
     page = "/v1/messages"
     server: "_Server"
 
