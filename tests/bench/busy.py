@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from agent_lsp.app.demo.sample_project import BUGGY_FILE, make_sample_project
 from tests.bench.contenders import Contender
@@ -28,13 +28,13 @@ async def measure_busy(folder: Path, ours: Contender) -> list[Row]:
         editor.open(uri, document.read_text())
         _paced(editor, uri, 50)
         idle = _paced(editor, uri, _ACTIONS)
-        run = _command(editor, "agent.run", {"goal": "make the failing tests pass", "uri": uri})
+        run = editor.command("agent.run", {"goal": "make the failing tests pass", "uri": uri})
         busy: list[float] = []
         while len(busy) < _ACTIONS:
-            state = _command(editor, "agent.status", run)["runs"][0]["state"]
+            state = editor.command("agent.status", run)["runs"][0]["state"]
             assert state not in ("failed", "cancelled", "proposed"), f"the run was {state} too early"
             busy += _paced(editor, uri, _BATCH)
-        _command(editor, "agent.control", {**run, "action": "cancel"})
+        editor.command("agent.control", {**run, "action": "cancel"})
     return [
         _row("`codeAction` p50 while tests run, against idle", busy, idle, 0.50, ""),
         _row("`codeAction` p99 while tests run, against idle", busy, idle, 0.99, "≤ 1.5 ×"),
@@ -44,14 +44,6 @@ async def measure_busy(folder: Path, ours: Contender) -> list[Row]:
 def _row(name: str, busy: list[float], idle: list[float], share: float, aim: str) -> Row:
     ours_s, idle_s = percentile(busy, share), percentile(idle, share)
     return Row(name, milliseconds(ours_s), milliseconds(idle_s), ours_s / idle_s, aim)
-
-
-def _command(editor: Editor, name: str, argument: dict[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = editor.client.request(
-        "workspace/executeCommand", {"command": name, "arguments": [argument]}
-    )
-    assert "error" not in result, result["error"]
-    return result
 
 
 def _paced(editor: Editor, uri: str, count: int) -> list[float]:

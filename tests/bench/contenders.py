@@ -32,21 +32,19 @@ class Contender:
 
 def contenders(cache: Path) -> list[Contender]:
     """Everybody, us first and the baseline second. Installs what is not there; needs a package index for that."""
-    ours = {"AGENT_LSP_CACHE_DIR": str(cache), "AGENT_LSP_MODEL__PROVIDER": "embedded"}
-    return [
-        Contender(OURS, [sys.executable, "-m", "agent_lsp", "serve"], ours),
-        Contender(
-            BARE, [sys.executable, str(HERE / "bare_server.py")], version=_version(Path(sys.executable), "pygls")
-        ),
-        *_python_servers(),
-        _node_server(),
-    ]
+    return [ours(cache), bare(), *_python_servers(), _node_server()]
 
 
 def ours(cache: Path) -> Contender:
     """The edge of this very tree."""
     environment = {"AGENT_LSP_CACHE_DIR": str(cache), "AGENT_LSP_MODEL__PROVIDER": "embedded"}
     return Contender(OURS, [sys.executable, "-m", "agent_lsp", "serve"], environment)
+
+
+def bare() -> Contender:
+    """The baseline."""
+    argv = [sys.executable, str(HERE / "bare_server.py")]
+    return Contender(BARE, argv, version=_version(Path(sys.executable), "pygls"))
 
 
 def _python_servers() -> list[Contender]:

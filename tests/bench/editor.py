@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -18,6 +18,8 @@ _STEP: Final = 7919
 """Lines between two edits: a prime, so that they are spread over any document."""
 _STRIDE: Final = 7
 """Lines between two cursor moves."""
+_GONE: Final = (FileNotFoundError, ProcessLookupError)
+"""What reading about a process raises once it has ended."""
 
 
 class Editor:
@@ -123,6 +125,13 @@ class Editor:
         context = {"diagnostics": [problem], "triggerKind": 2}
         return {"textDocument": {"uri": uri}, "range": _range(line, min(8, end), min(8, end)), "context": context}
 
+    def command(self, name: str, argument: Json) -> Json:
+        """The answer of one of our commands. Raises ServerFailedError where that is an error."""
+        answer: Json = self.client.request("workspace/executeCommand", {"command": name, "arguments": [argument]})
+        if "error" in answer:
+            raise ServerFailedError(f"{name} was answered with {answer['error']}")
+        return answer
+
     def memory_mib(self, *kinds: str) -> float:
         """The sum of these lines of `smaps_rollup` over the server and its children."""
         return sum(_memory_kib(pid, kinds) for pid in _family(self.client.process.pid)) / 1024
@@ -172,13 +181,20 @@ def _range(line: int, start: int, end: int) -> Json:
 
 
 def _family(pid: int) -> list[int]:
+    """The process and all below it; one that ends meanwhile is left out with those below it."""
     found = [pid]
-    for task in (_PROC / str(pid) / "task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += _family(int(child))
+    with suppress(*_GONE):
+        for task in (_PROC / str(pid) / "task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += _family(int(child))
     return found
 
 
 def _memory_kib(pid: int, kinds: Sequence[str]) -> int:
-    rows = (line.split() for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:])
+    """Nothing of a process that has ended."""
+    try:
+        text = (_PROC / str(pid) / "smaps_rollup").read_text()
+    except _GONE:
+        return 0
+    rows = (line.split() for line in text.splitlines()[1:])
     return sum(int(row[1]) for row in rows if row[0].rstrip(":") in kinds)

@@ -5,17 +5,25 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.anthropic_server import AnthropicServer, Call, ParsedRequest, edit
 from tests.bench.chart import chart
 from tests.bench.contenders import BARE, OURS, Contender
 from tests.bench.edge import measure_client_us
 from tests.bench.editor import Editor, python_text
 from tests.bench.lean_client import Frames, LeanClient, ServerFailedError, frame
 from tests.bench.measure import Comparison, Row, in_rounds, percentile, rotated
+from tests.bench.memory import Stages, waiting
+from tests.bench.memory import rows as memory_rows
 from tests.bench.page import CHART, FIGURES, PAGE, edge_part, plain_part, put, write
+from tests.bench.repair import Tried, rows_of, spread
+from tests.bench.turns import Script, play, said, script
+from tests.bench.turns import rows as turn_rows
+from tests.repair_bugs.everyday import EVERYDAY
 
 FASTER = Comparison("quick thing", "ms", {OURS: 2.0, BARE: 10.0, "other": None, "slow": 5000.0}, aim=0.4)
 RATE = Comparison("rate", "/s", {OURS: 20_000.0, BARE: 1000.0}, aim=10.0, more_is_better=True)
@@ -215,3 +223,118 @@ def test_the_chart_is_xml_in_which_better_is_left_of_the_baseline_and_nothing_le
     assert "5,000.0 ms »" in texts
     assert "« -0.3 MiB" in texts
     assert "<caption> & all" in texts
+
+
+def test_a_command_that_is_refused_is_no_answer(tmp_path: Path) -> None:
+    refuses = (
+        ANSWERING + 'first = read()\nwrite({"jsonrpc": "2.0", "id": first["id"], "result": {"error": "busy"}})\nread()'
+    )
+    with Editor([sys.executable, "-c", refuses], tmp_path) as editor, pytest.raises(ServerFailedError, match="busy"):
+        editor.command("agent.run", {})
+
+
+# --- turns ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_lasts_from_one_request_to_the_next_and_counts_for_its_tool() -> None:
+    wanted = [Call("read_file", {}), Call("search", {}), Call("read_file", {})]
+    brain = Script(wanted, [1.0, 1.5, 3.5])
+    assert not brain.over
+    with pytest.raises(ServerFailedError, match="3 requests of 4 came"):
+        brain.turns()
+    brain.arrived_s.append(3.75)
+    assert brain.turns() == {"read_file": [0.5, 0.25], "search": [2.0], "edit_file": []}
+
+
+def test_the_script_calls_each_tool_as_often_as_any_other_and_edits_what_is_there() -> None:
+    files = {"a/one.py": "first\n" + "x\n" * 200, "a/short.py": "x\n"}
+    wanted = script(files, 6).wanted
+    assert [call.name for call in wanted] == ["read_file", "search", "edit_file"] * 2
+    assert wanted[2].input == edit("a/one.py", "first\n", "first\n# 2\n").input
+
+
+def test_the_bare_loop_sends_what_the_run_sent(tmp_path: Path) -> None:
+    wanted = [Call("read_file", {"path": "a.py"}), Call("search", {"pattern": "x"})]
+    tools = [{"name": name, "description": "d", "input_schema": {"type": "object"}} for name in ("search", "edit_file")]
+    messages = [{"role": "user", "content": [{"type": "text", "text": "the goal"}]}]
+    for call, result in zip(wanted, ("what is in it", "where it is"), strict=True):
+        asked = {"type": "tool_use", "id": f"of the run {call.name}", "name": call.name, "input": call.input}
+        answer = {"type": "tool_result", "tool_use_id": asked["id"], "content": result}
+        messages += [{"role": "assistant", "content": [asked]}, {"role": "user", "content": [answer]}]
+    body = {"model": "m", "max_tokens": 99, "system": "be brief", "tools": tools, "messages": messages, "stream": True}
+    (tmp_path / "said.json").write_text(json.dumps(said(body)))
+    brain = Script(wanted)
+    with AnthropicServer(brain) as model:
+        play(tmp_path / "said.json", model)
+    assert model.errors == []
+    assert brain.over
+    last = model.requests[-1].body
+    assert {**last, "messages": []} == {**body, "messages": []}
+    assert [_bare(message) for message in last["messages"]] == [_bare(message) for message in messages]
+
+
+def _bare(message: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """What was said, without the ids that the endpoint gives."""
+    keys = ("type", "text", "name", "input", "content")
+    return [(message["role"], *(block.get(key) for key in keys)) for block in message["content"]]
+
+
+def test_what_the_harness_adds_is_the_mean_over_the_tools() -> None:
+    ours = {"read_file": [0.03, 0.02, 0.04], "search": [0.06], "edit_file": [0.03]}
+    loop = {"read_file": [0.02], "search": [0.02], "edit_file": [0.02]}
+    *each, added = turn_rows({OURS: [ours], "loop": [loop, loop]})
+    assert [(row.subject, row.baseline, round(row.ratio, 3)) for row in each] == [
+        ("30.0 ms", "20.0 ms", 1.5),
+        ("60.0 ms", "20.0 ms", 3.0),
+        ("30.0 ms", "20.0 ms", 1.5),
+    ]
+    assert (added.subject, added.baseline, round(added.ratio, 3)) == ("20.0 ms", "20.0 ms", 1.0)
+    with pytest.raises(ServerFailedError, match="no turns of loop"):
+        turn_rows({OURS: [ours], "loop": []})
+
+
+# --- memory and repair ----------------------------------------------------------------------------------------------
+
+
+def test_memory_is_compared_stage_by_stage() -> None:
+    stages = [Stages(20.0 + more, 60.0, 120.0, 180.0, 120.0) for more in (0.0, 5.0, 1.0)]
+    found = memory_rows({OURS: stages, BARE: [Stages(30.0)]}, BARE)
+    assert [(row.subject, row.baseline) for row in found] == [
+        ("21.0 MiB", "30.0 MiB"),
+        ("60.0 MiB", "21.0 MiB"),
+        ("120.0 MiB", "60.0 MiB"),
+        ("180.0 MiB", "120.0 MiB"),
+        ("120.0 MiB", "120.0 MiB"),
+    ]
+    with pytest.raises(ServerFailedError, match=f"memory of {BARE}"):
+        memory_rows({OURS: stages, BARE: []}, BARE)
+
+
+def test_the_model_of_the_memory_rows_plans_and_then_keeps_silent() -> None:
+    def asked(tool: str) -> ParsedRequest:
+        return ParsedRequest(0, "", {}, {"tools": [{"name": tool}]})
+
+    assert waiting(asked("submit_plan")).calls[0].name == "submit_plan"
+    fault = waiting(asked("finish_step")).fault
+    assert fault is not None
+    assert (fault.kind, fault.after) == ("stall", 0)
+
+
+def test_a_few_programs_are_the_same_ones_each_time_and_from_all_over() -> None:
+    few = spread(EVERYDAY, 6)
+    assert few == spread(EVERYDAY, 6)
+    assert [EVERYDAY.index(slip) for slip in few] == [0, 4, 8, 12, 16, 20]
+    assert spread(EVERYDAY, len(EVERYDAY)) == EVERYDAY
+
+
+def test_programs_are_counted_and_edits_compared_with_bare_runs() -> None:
+    slip = EVERYDAY[0]
+    tried = [
+        Tried(slip, solved=True, right=True, seconds=4.0, tries=30, search_s=3.0, suite_s=0.5),
+        Tried(slip, solved=True, seconds=6.0, tries=60, search_s=6.0, suite_s=0.5),
+        Tried(slip, seconds=60.0, tries=60, search_s=51.0, suite_s=0.5),
+    ]
+    found = rows_of("3 of 9", tried)
+    assert [(row.subject, row.baseline) for row in found[2:]] == [("150", "120"), ("6.0 s", "0.5 s")]
+    assert [row.subject for row in found[:2]] == ["2 of 3", "1 of 2"]
+    assert found[2].ratio == 1.25
