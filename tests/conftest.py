@@ -1,11 +1,20 @@
-"""What every test run needs: reports that can travel between processes, and no wrong message that goes unseen."""
+"""What every test run needs: reports that can travel between processes, and no wrong message that goes unseen.
+
+The projects of the tests find a Python with pytest and nothing else (tests/lean_python.py).
+"""
 
 import sys
 from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests import lean_python
 from tests.judge import meta_model
+
+
+def pytest_configure() -> None:
+    """Before anything is started."""
+    lean_python.come_first()
 
 
 @pytest.hookimpl(wrapper=True)

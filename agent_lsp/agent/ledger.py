@@ -6,12 +6,15 @@ done or been told (its *deeds*) is taken from here in the order it happened; whe
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.errors import OperatorError, ResumeError
 from agent_lsp.domain.keeping import KeptDeed, RunKeeper
+from agent_lsp.domain.task import Usage
+from agent_lsp.domain.turn_data import usage_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class Ledger:
         """Whether the next start would find the run."""
         self.told_s = max((float(deed.data.get("workedS", 0.0)) for deed in deeds), default=0.0)
         """Seconds that the run had worked at its last deed."""
+        self.spent = _spent(self._deeds)
+        """What the turns among the deeds have used."""
         self.edits: tuple[FileEdit, ...] = ()
         self.on_live: Callable[[], Awaitable[None]] = _nothing
         self.on_skipped: Callable[[KeptDeed], None] = lambda _: None
@@ -191,6 +196,11 @@ def resumable(deeds: Sequence[KeptDeed], *, listens: bool) -> tuple[KeptDeed, ..
     while kept and kept[-1].kind == DeedKind.EVIDENCE:
         kept.pop()
     return tuple(kept)
+
+
+def _spent(deeds: Sequence[KeptDeed]) -> Usage:
+    turns = [usage_of(deed.data["usage"]) for deed in deeds if deed.kind == DeedKind.TURN]
+    return replace(sum(turns, Usage()), turns=len(turns))
 
 
 async def _nothing() -> None:

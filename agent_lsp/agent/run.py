@@ -73,7 +73,7 @@ class Run:
             len(self.plan.steps) if self.plan else 0,
             self.proposal_id,
             self.verdict,
-            self.desk.meter.usage,
+            self.desk.meter.usage if self.ledger.live else self.ledger.spent,
             self.queued or self._message,
             self._answered or self.engines.name,
         )

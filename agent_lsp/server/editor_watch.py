@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-POLL_S: Final = 0.1
+POLL_S: Final = 0.05
 
 
 def watch_process(pid: int, on_death: Callable[[], None]) -> Callable[[], None]:
     """Calls `on_death` once when the process is gone; the returned function ends the watch.
 
-    Uses a pidfd where the system has one, else asks ten times a second.
+    Uses a pidfd where the system has one, else asks twenty times a second.
     """
     loop = asyncio.get_running_loop()
     try:

@@ -13,7 +13,7 @@ from agent_lsp.server.transport import Channel
 
 LEAVING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_LAST_MOMENT_S: Final = 0.45 - POLL_S
+_LAST_MOMENT_S: Final = 0.49 - POLL_S
 """How long a process that saw its editor go may live: with the time of seeing it, half a second.
 
 The kernel sees to it, whatever a thread or a library holds up.

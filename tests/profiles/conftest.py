@@ -1,7 +1,5 @@
 """Sets a person before an editor on a project: the real product with a scripted model, or the edge alone."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +48,7 @@ async def sit(tmp_path: Path) -> AsyncIterator[Sit]:
         model = None if brain is None else AnthropicServer(brain).start()
         desk = Desk(root, client, Person(client), model)
         desks.append(desk)
-        env = environment(home, model, {"PATH": _plain_path()})
+        env = environment(home, model, {})
         await client.start(SERVE_ALONE if brain is None else SERVE, cwd=root, env=env)
         await client.initialize(editor.profile, root)
         return desk
@@ -60,9 +58,3 @@ async def sit(tmp_path: Path) -> AsyncIterator[Sit]:
         await desk.client.kill()
         if desk.model is not None:
             desk.model.stop()
-
-
-def _plain_path() -> str:
-    """Without the Pythons of whoever runs this: plugins of pytest beside them cost 0.6 s in each run of the gate."""
-    git = shutil.which("git")
-    return os.pathsep.join([*([str(Path(git).parent)] if git else []), *os.defpath.split(os.pathsep)])

@@ -188,6 +188,7 @@ def environment(home: Path, model: AnthropicServer | None, extra: Mapping[str, s
         "AGENT_LSP_CACHE_DIR": str(home / "cache"),
         "AGENT_LSP_DATA_DIR": str(home / "data"),
         "AGENT_LSP_TESTS__MUTATIONS": "0",  # it goes on after the offer, and is of no concern to most
+        "COVERAGE_PROCESS_CONFIG": "",  # a tracer in every process costs a third; the tests of the parts are counted
     }
     if model is not None:
         kept |= {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-ant-api03-scenario-0123456789abcdef"}

@@ -9,6 +9,13 @@ from typing import Any
 from tests.server.raw_client import Json, RawClient
 
 
+async def has_runtime(client: RawClient) -> None:
+    """Returns once the runtime answers: what is asked of one that still starts may be answered with a time-out."""
+    async with asyncio.timeout(30):
+        while "error" in (answer := await client.command("agent.checkpoints", {})):
+            assert answer["error"]["code"] == "timeout", answer
+
+
 async def run(client: RawClient, goal: str = "fix add", **argument: Any) -> str:
     """Starts a run; its id."""
     answer = await client.command("agent.run", {"goal": goal, **argument})

@@ -8,7 +8,7 @@ import pytest
 
 from agent_lsp.server.capabilities import COMMANDS
 from tests.server.conftest import Connect
-from tests.server.flows import calls, proposed, run, status, wait_state
+from tests.server.flows import calls, has_runtime, proposed, run, status, wait_state
 from tests.server.raw_client import VSCODE, RawClient, aware, uri_for
 
 NEEDS_ARGUMENT = [
@@ -141,7 +141,7 @@ async def test_a_run_whose_bar_is_cancelled_before_its_answer_is_answered_and_ca
     await client.wait_for("$/progress")
     client.notify("window/workDoneProgress/cancel", {"token": 4})
     row = await status(client, (await answer)["runId"])
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2, "before the runtime is there"
     assert (row["state"], row["message"]) == ("cancelled", "cancelled before it began")
     rows = [params["value"] for params in client.heard("$/progress")]
     assert [row["kind"] for row in rows] == ["begin", "end"]
@@ -238,6 +238,7 @@ async def test_the_tail_of_the_log_comes_with_its_path(client: RawClient, root: 
 
 
 async def test_trust_and_rollback_reach_the_runtime(client: RawClient, root: Path) -> None:
+    await has_runtime(client)
     assert await client.command("agent.trust", {"root": uri_for(root), "trusted": True}) == {"trusted": True}
     assert await client.command("agent.trust", {"root": str(root), "trusted": False}) == {"trusted": False}
     assert await client.command("agent.rollback", {"checkpointId": "c_1"}) == {"applied": True}

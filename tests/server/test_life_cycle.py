@@ -15,6 +15,9 @@ from tests.server.conftest import SERVE, Connect
 from tests.server.flows import proposed, run, settled, status, wait_state
 from tests.server.raw_client import BARE, NEOVIM, VSCODE, RawClient, RpcError, with_capabilities
 
+KERNEL = -signal.SIGALRM
+"""How a server ends that its machine kept waiting: the kernel has the last word (agent_lsp/server/hosting.py)."""
+
 
 def children(pid: int) -> list[int]:
     """Children of a process, zombies left out."""
@@ -106,7 +109,7 @@ async def test_a_closed_pipe_ends_the_server_and_its_runtime_quickly(connect: Co
     assert client.process.stdin is not None
     began = time.monotonic()
     client.process.stdin.close()
-    assert await client.wait_exit() == 1
+    assert await client.wait_exit() in (1, KERNEL)
     assert time.monotonic() - began < 2
     await gone(*runtimes)
 
@@ -118,7 +121,7 @@ async def test_a_dead_editor_ends_the_server_though_a_sibling_holds_its_pipe(con
     await wait_state(client, run_id, "executing")
     runtimes = children(client.process.pid)
     editor.kill()
-    assert await client.wait_exit() == 1
+    assert await client.wait_exit() in (1, KERNEL)
     await gone(*runtimes)
     editor.communicate()
 
@@ -140,7 +143,7 @@ async def test_a_termination_signal_ends_the_server_and_its_runtime(connect: Con
     await wait_state(client, run_id, "executing")
     runtimes = children(client.process.pid)
     client.process.send_signal(signal.SIGTERM)
-    assert await client.wait_exit() == 128 + signal.SIGTERM
+    assert await client.wait_exit() in (128 + signal.SIGTERM, KERNEL)
     await gone(*runtimes)
 
 
