@@ -1,10 +1,16 @@
 """Owns who is told what inside the edge: features listen here and do not know each other."""
 
+import logging
 from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 from agent_lsp.server.board import Json
 from agent_lsp.server.desk import Desk
 from agent_lsp.server.documents import Document, LineChange
+
+P = ParamSpec("P")
+
+logger = logging.getLogger(__name__)
 
 EventListener = Callable[[Desk, str, Json], None]
 ChangeListener = Callable[[Desk], None]
@@ -12,7 +18,7 @@ TextListener = Callable[[Desk, Document, Sequence[LineChange]], None]
 
 
 class Listeners:
-    """Called in the order of registration."""
+    """Called in the order of registration. What one of them raises is logged, and keeps it from none of the others."""
 
     def __init__(self) -> None:
         self._on_event: list[EventListener] = []
@@ -34,14 +40,21 @@ class Listeners:
     def changed(self, desk: Desk) -> None:
         """Tells the listeners that the board of a folder changed."""
         for listener in self._on_change:
-            listener(desk)
+            _tell(listener, desk)
 
     def announce(self, desk: Desk, event: str, data: Json) -> None:
         """An event for the listeners, from the runtime or in its place; `gone` says that the runtime has ended."""
         for listener in self._on_event:
-            listener(desk, event, data)
+            _tell(listener, desk, event, data)
 
     def text_changed(self, desk: Desk, document: Document, changes: Sequence[LineChange]) -> None:
         """Tells the listeners that a document was opened, changed or closed."""
         for listener in self._on_text:
-            listener(desk, document, changes)
+            _tell(listener, desk, document, changes)
+
+
+def _tell(listener: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        listener(*args, **kwargs)
+    except Exception:
+        logger.exception("a listener of the edge failed, the others go on")
