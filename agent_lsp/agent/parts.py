@@ -28,7 +28,7 @@ def missing_reason(proposal: Proposal, wanted: Collection[HunkId], verdict: Verd
 def _needs(test: CaseId, proposal: Proposal, wanted: Collection[HunkId], *, broken: bool) -> str:
     left_out = [(file, hunk) for file in proposal.files for hunk in file.hunks if hunk.id not in wanted]
     run = [(file, hunk) for file, hunk in left_out if runs_hunk(test, file, hunk, proposal)]
-    names = [f"{file.edit.path} {_where(hunk)} ({hunk.id})" for file, hunk in run or left_out]
+    names = [place_of(file, hunk) for file, hunk in run or left_out]
     joined = ", ".join(names)
     what = "is broken" if broken else "still fails"
     which = "the hunk" if len(names) == 1 else "one or more of the hunks"
@@ -42,9 +42,11 @@ def runs_hunk(test: CaseId, file: FileHunks, hunk: Hunk, proposal: Proposal) -> 
     return any(test in lines.get(number, ()) for number in lines_after(file.hunks, hunk))
 
 
-def _where(hunk: Hunk) -> str:
+def place_of(file: FileHunks, hunk: Hunk) -> str:
+    """A hunk as a person finds it, by its lines in the base: `calc.py line 12`."""
     first, last = hunk.start_line + 1, max(hunk.end_line, hunk.start_line + 1)
-    return f"line {first}" if first == last else f"lines {first}-{last}"
+    where = f"line {first}" if first == last else f"lines {first}-{last}"
+    return f"{file.edit.path} {where}"
 
 
 def selected(edits: tuple[FileEdit, ...], ids: set[HunkId]) -> tuple[FileEdit, ...]:

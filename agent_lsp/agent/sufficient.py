@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent_lsp.agent.background import Background
-from agent_lsp.agent.parts import runs_hunk
+from agent_lsp.agent.parts import place_of, runs_hunk
 from agent_lsp.agent.proposals import Proposal, part_goals, part_of
 from agent_lsp.agent.shelf import ReviewPorts, Shelf
 from agent_lsp.domain.errors import AgentLspError
@@ -137,12 +137,8 @@ class _Trial:
 
 def sentence(proposal: Proposal, wanted: Hunks, found: Hunks) -> str:
     """What was found, for the person."""
-    added = [
-        f"{file.edit.path} line {hunk.start_line + 1} ({hunk.id})"
-        for file in proposal.files
-        for hunk in file.hunks
-        if hunk.id in found - wanted
-    ]
+    left_out = found - wanted
+    added = [place_of(file, hunk) for file in proposal.files for hunk in file.hunks if hunk.id in left_out]
     if found == frozenset(proposal.hunk_ids) and len(added) > 1:
         return f"The {len(wanted)} chosen changes need all the others: {', '.join(added)}."
     verb = "passes" if len(wanted) == 1 else "pass"
