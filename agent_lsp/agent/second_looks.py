@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 
 from agent_lsp.agent.suite_runs import Job, SuiteRuns
-from agent_lsp.agent.validation_pace import paced
+from agent_lsp.agent.validation_pace import hasty, once_more, paced
 from agent_lsp.domain.comparison import Trial, disputed, settle_order, status, suspects
 from agent_lsp.domain.flakiness import History
 from agent_lsp.domain.ids import CaseId
@@ -89,17 +89,20 @@ class SecondLooks:
         ahead: SuiteReport | None = None,
         fresh: bool = False,
     ) -> tuple[SuiteReport, SuiteReport]:
-        request = paced(tests, (), trial.before, inf)
-        request = replace(request, enough_s=job.enough_s if tests == job.tests else None)
+        enough_s = job.enough_s if tests == job.tests else None
+        asked = once_more(tests, trial.before, trial.after, self._runs.timeout_s)
+        base, changed = (replace(request, enough_s=enough_s) for request in asked)
 
         async def before() -> SuiteReport:
             kept = None if fresh else _of(self._seen.get(job.base_tree), tests)
-            return kept or await self._runs.run(job, job.base_tree, request, "without the change, once more")
+            if kept is not None and not hasty(kept, trial.after, self._runs.timeout_s):
+                return kept
+            return await self._runs.run(job, job.base_tree, base, "without the change, once more")
 
         async def after() -> SuiteReport:
             if (kept := _of(ahead, tests)) is not None:
                 return kept
-            return await self._runs.run(job, job.tree, request, "with the change, once more")
+            return await self._runs.run(job, job.tree, changed, "with the change, once more")
 
         # The other way round than at first: a test that fails every second time must not look like a fix.
         again_after, again_before = await self._runs.each(after, before)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from agent_lsp.agent.validation_pace import hurried
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, SandboxKind, SuiteRequest, SuiteRunner
@@ -171,10 +172,23 @@ class SuiteRuns:
         finally:
             await candidate.close()
 
-    async def baseline(self, job: Job) -> SuiteReport:
-        """A run of the base, kept."""
+    async def baseline(
+        self, job: Job, other: SuiteReport | None = None, beat: Callable[[], None] | None = None
+    ) -> SuiteReport:
+        """A run of the base, kept. `other` is that of the changed side, `beat` is called for each test that ended."""
         request = SuiteRequest(job.tests, recall=True, first=job.first, enough_s=job.enough_s)
-        report = await self.run(job, job.base_tree, request, "without the change")
+        if other is not None:
+            request = hurried(request, other, self._options.timeout_s)
+        what = "without the change"
+        job.tell(f"Running tests {what}", None)
+        told = _Counter(job.tell, what).of(0)
+
+        def heard(case_id: CaseId, collected: int) -> None:
+            told(case_id, collected)
+            if beat is not None:
+                beat()
+
+        report = await self.run(job, job.base_tree, request, what, heard=heard)
         runner = self._runners[job.base_tree]
         if report.finished and not report.cut_short and not getattr(runner, "remembers", False):
             _remember(self._baselines, (job.base_tree, job.tests, runner.name), report)
@@ -224,6 +238,11 @@ class SuiteRuns:
     def _room(self) -> Room | None:
         apart = self._options.parallel and self._pool.kind in ISOLATING
         return self._options.room() if apart and self._options.room is not None else None
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest that a run may take."""
+        return self._options.timeout_s
 
     # --- at once -----------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 
 from agent_lsp.agent.goal_tests import find_goals
 from agent_lsp.agent.second_looks import Looking, SecondLooks
 from agent_lsp.agent.suite_runs import ISOLATING, GateOptions, Job, Manner, OnProgress, SuiteRuns
-from agent_lsp.agent.validation_pace import beside, paced
+from agent_lsp.agent.validation_pace import beside, hasty, hurried, paced, put_right, with_more_time
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.comparison import Trial, added_ids, compare, disputed, status, suspects
 from agent_lsp.domain.coverage import is_source, python_sources
@@ -109,7 +110,7 @@ class Gate:
 
     async def _looked(self, job: Job, before: SuiteReport, after: SuiteReport, looking: Looking) -> Trial:
         """Both runs with all that they make necessary."""
-        modules = await self._modules(job)
+        modules, before = await self._modules(job), await self._waited_for(job, before, after)
         integrity = inspect_tests(job.edits, self._options.scripts)
         trial = Trial(job.edits, before, after, integrity=integrity, goal_tests=job.goal_tests, candidate=job.tree)
         trial = replace(trial, modules=modules)
@@ -120,10 +121,20 @@ class Gate:
         trial = await self._with_old_tests(job, trial)
         return await self._again(job, trial, looking)
 
+    async def _waited_for(self, job: Job, before: SuiteReport, after: SuiteReport) -> SuiteReport:
+        """The run of the base, with more time for the tests that it stopped too early for this change."""
+        early = hasty(before, after, self._options.timeout_s)
+        if not early:
+            return before
+        request = with_more_time(early, before, after, self._options.timeout_s)
+        again = await self._runs.run(job, job.base_tree, request, "without the change, with more time")
+        return put_right(before, early, again)
+
     async def _both(self, job: Job) -> tuple[SuiteReport, SuiteReport]:
         """The whole selection without and with the change."""
         if self._runs.at_once:
-            return await beside(self._runs.baseline(job), self._changed(job, SuiteRequest(job.tests, job.watch)))
+            changed = self._changed(job, SuiteRequest(job.tests, job.watch))
+            return await beside(partial(self._runs.baseline, job), changed, self._options.timeout_s)
         before = await self._runs.baseline(job)
         return before, await self._changed(job, paced(job.tests, job.watch, before, self._options.timeout_s))
 
@@ -195,11 +206,10 @@ class Gate:
             return await self._runs.run(job, alone, request, "with the tests as they were")
 
         async def new_tests() -> SuiteReport | None:
-            return (
-                await self._runs.run(job, without, SuiteRequest(added), "new tests without the change")
-                if added
-                else None
-            )
+            if not added:
+                return None
+            request = hurried(SuiteRequest(added), trial.after, self._options.timeout_s)
+            return await self._runs.run(job, without, request, "new tests without the change")
 
         source_only, without_source = await self._runs.each(old_tests, new_tests)
         return replace(trial, source_only=source_only, without_source=without_source)

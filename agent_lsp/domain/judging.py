@@ -305,6 +305,7 @@ def _remarks(case: _Case) -> list[str]:
         found.append(f"{len(tests.still_failing)} failed before and fail as before.")
     if tests.flaky:
         found.append(f"Flaky, so not counted: {name_tests(tests.flaky)}.")
+    found += _endless_before(trial, tests.fixed)
     if trial.by_order:
         found.append(f"Judged in their place, since by themselves they do otherwise: {name_tests(trial.by_order)}.")
     if case.goals.idle:
@@ -318,6 +319,17 @@ def _remarks(case: _Case) -> list[str]:
     if not trial.before.finished and trial.after.finished:
         found.append(f"Without the change {trial.before.trouble}.")
     return found
+
+
+def _endless_before(trial: Trial, fixed: Sequence[CaseId]) -> list[str]:
+    """Which of the fixed tests did not end without the change, and how long was waited."""
+    cases = {name: trial.before.cases[name] for name in fixed if name in trial.before.cases}
+    stopped = {name: case.stopped_s for name, case in cases.items() if case.stopped_s}
+    if not stopped:
+        return []
+    least, most = f"{min(stopped.values()):.0f}", f"{max(stopped.values()):.0f}"
+    waited, verb = most if least == most else f"{least} to {most}", "was" if len(stopped) == 1 else "were"
+    return [f"Without the change {name_tests(stopped)} did not end, and {verb} stopped after {waited} s."]
 
 
 def _without_weakened(trial: Trial, tests: Comparison) -> Comparison:

@@ -263,6 +263,15 @@ class CandidatePool(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CaseLimits:
+    """The time that some tests get, in the place of `test_limit_s`; with `once_hung` only after a test of the run was
+    stopped at its end. Those that are stopped by a limit of their own make none of the others shorter."""
+
+    seconds: Mapping[CaseId, float]
+    once_hung: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteRequest:
     """Which tests to run and what to watch.
 
@@ -270,12 +279,12 @@ class SuiteRequest:
     lines, and where they were loaded from, are reported. `fail_fast` stops at the first failure. `recall` takes a
     kept run of the same tree in the same environment for it, where there is one. `first` are files whose tests go
     before all others. A test that takes longer than `test_limit_s` is stopped and counts as an error, where the
-    runner can do that (None: a part of `timeout_s`). `changed` are the paths that the change touches, on either side:
-    of several projects in a workspace only those that they can affect are asked (empty: all). `warm` allows a run that
-    is forked from a process which has loaded the test framework before: for tries, never for a verdict. `shard` runs
-    a part of it, where the runner can do that (see RecallingRunner). After `enough_s` no further test is begun, where
-    the runner can do that: what has ended is a whole report, and `cut_short`. With `keep`
-    the run is kept as `recall` takes it: the candidate's tree may be a base one day.
+    runner can do that (None: a part of `timeout_s`); `case_limits` are those of single tests. `changed` are the paths
+    that the change touches, on either side: of several projects in a workspace only those that they can affect are
+    asked (empty: all). `warm` allows a run that is forked from a process which has loaded the test framework before:
+    for tries, never for a verdict. `shard` runs a part of it, where the runner can do that (see RecallingRunner). After
+    `enough_s` no further test is begun, where the runner can do that: what has ended is a whole report, and
+    `cut_short`. With `keep` the run is kept as `recall` takes it: the candidate's tree may be a base one day.
     """
 
     tests: tuple[str, ...] = ()
@@ -290,6 +299,7 @@ class SuiteRequest:
     shard: Shard | None = None
     enough_s: float | None = None
     keep: bool = False
+    case_limits: CaseLimits | None = None
 
 
 class SuiteRunner(Protocol):

@@ -30,7 +30,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """One test in one run. `message` is the failure's text, shortened; `path` and `line` (zero-based) its place."""
+    """One test in one run. `message` is the failure's text, shortened; `path` and `line` (zero-based) its place.
+
+    `stopped_s` is the time after which it was stopped, since it had not ended (0: it ended by itself).
+    """
 
     id: CaseId
     outcome: Outcome
@@ -38,6 +41,7 @@ class CaseResult:
     path: str = ""
     line: int | None = None
     duration_s: float = 0.0
+    stopped_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
 
 logger = logging.getLogger(__name__)
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _OLDEST_S: Final = 30 * 24 * 3600.0
 _MESSAGE_CHARACTERS: Final = 4_000
 _IN_MEMORY: Final = 4
@@ -107,10 +107,7 @@ def _row(baseline: Baseline) -> dict[str, Any]:
         "asked": baseline.asked,
         "ignored": baseline.ignored,
         "runner": report.runner,
-        "cases": [
-            [case.id, case.outcome.value, case.message[-_MESSAGE_CHARACTERS:], case.path, case.line, case.duration_s]
-            for case in report.cases.values()
-        ],
+        "cases": [_case_row(case) for case in report.cases.values()],
         "collected": report.collected,
         "errors": dict(report.collection_errors),
         "status": report.exit_status,
@@ -122,10 +119,15 @@ def _row(baseline: Baseline) -> dict[str, Any]:
     }
 
 
+def _case_row(case: CaseResult) -> list[Any]:
+    message = case.message[-_MESSAGE_CHARACTERS:]
+    return [case.id, case.outcome.value, message, case.path, case.line, case.duration_s, case.stopped_s]
+
+
 def _baseline(table: Mapping[str, Any]) -> Baseline:
     cases = {}
-    for name, outcome, message, path, line, duration_s in table["cases"]:
-        cases[name] = CaseResult(name, Outcome(outcome), message, path, line, duration_s)
+    for name, outcome, message, path, line, duration_s, stopped_s in table["cases"]:
+        cases[name] = CaseResult(name, Outcome(outcome), message, path, line, duration_s, stopped_s)
     report = SuiteReport(
         runner=table["runner"],
         cases=cases,

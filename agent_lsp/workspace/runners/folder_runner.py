@@ -98,6 +98,7 @@ class FolderRunner:
             if on_case is not None:
                 on_case(_out(folder, case_id), collected)
 
+        own = request.case_limits
         asked = replace(
             request,
             tests=into(request.tests),
@@ -105,6 +106,9 @@ class FolderRunner:
             first=into(request.first),
             changed=into(request.changed),
             shard=replace(shard, files=into(shard.files)) if (shard := request.shard) is not None else None,
+            case_limits=replace(own, seconds={_into(folder, name): s for name, s in own.seconds.items()})
+            if own
+            else None,
         )
         return _told_outside(folder, await self.inner.run(self.view(candidate), asked, heard))
 

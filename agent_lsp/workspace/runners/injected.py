@@ -90,7 +90,9 @@ async def run_injected(
         "watch": list(request.watch),
         "fail_fast": request.fail_fast,
         "first": list(request.first),
-        "test_limit_s": request.test_limit_s or _test_limit_s(request.timeout_s),
+        "test_limit_s": _limit_s(request),
+        "case_limits_s": dict(own.seconds) if (own := request.case_limits) is not None else {},
+        "once_hung": own is not None and own.once_hung,
         "modules": tells_modules,
         "enough_s": request.enough_s or 0.0,
         "bytecode": str(laid) if (laid := bytecode_of(candidate)).exists() else "",
@@ -127,6 +129,13 @@ async def run_injected(
     if not unchanged(folder, digests):
         records.marker = None
     return Ran(suite_report(what.runner, records, result, fail_fast=request.fail_fast), records, result)
+
+
+def _limit_s(request: SuiteRequest) -> float:
+    """What one test may take; where others depend on the first that is stopped, that must happen within the run."""
+    own, usual_s = request.case_limits, _test_limit_s(request.timeout_s)
+    limit_s = request.test_limit_s or usual_s
+    return min(limit_s, usual_s) if own is not None and own.once_hung else limit_s
 
 
 def _test_limit_s(timeout_s: float) -> float:

@@ -130,6 +130,7 @@ class Records:
             record["path"],
             record["line"],
             record["seconds"],
+            float(record.get("stopped_s", 0.0)) if Outcome(record["outcome"]).bad else 0.0,
         )
         earlier = self.cases.get(case.id)
         if earlier is None or not earlier.outcome.bad:

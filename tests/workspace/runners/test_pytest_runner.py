@@ -3,7 +3,7 @@
 import pytest
 
 from agent_lsp.domain.errors import RunnerUnavailableError
-from agent_lsp.domain.ports import SuiteRequest
+from agent_lsp.domain.ports import CaseLimits, SuiteRequest
 from agent_lsp.domain.verdict import Outcome
 from agent_lsp.workspace.runners.interpreter import Interpreter
 from agent_lsp.workspace.runners.pytest_runner import PytestRunner
@@ -141,6 +141,20 @@ async def test_a_test_that_hangs_is_stopped_and_the_others_run(run_pytest: Run) 
     outcomes = [report.cases[f"test_a.py::test_{name}"].outcome for name in "abc"]
     assert outcomes == [Outcome.FAILED, Outcome.FAILED, Outcome.PASSED]
     assert "did not end within 1 s" in report.cases["test_a.py::test_b"].message
+
+
+async def test_limits_of_single_tests_hold_once_another_has_hung(run_pytest: Run) -> None:
+    slow = "import time\ndef test_{}(): time.sleep(1.2)\n"
+    endless = "def test_{}():\n    while True: pass\n"
+    tests = slow.format("a") + endless.format("b") + slow.format("c") + endless.format("d") + slow.format("e")
+    own = {f"test_a.py::test_{name}": 0.5 for name in "abcd"}
+    report = await run_pytest({"test_a.py": tests}, test_limit_s=3.0, case_limits=CaseLimits(own, once_hung=True))
+    assert report.finished
+    assert [case.stopped_s for case in report.cases.values()] == [0.0, 3.0, 0.5, 0.5, 0.0]
+    assert {name[-1] for name in report.passing()} == {"a", "e"}, "before one hung, and with no limit of its own"
+
+    report = await run_pytest({"test_a.py": tests}, test_limit_s=3.0, case_limits=CaseLimits(own))
+    assert [case.stopped_s for case in report.cases.values()] == [0.5, 0.5, 0.5, 0.5, 0.0]
 
 
 async def test_a_report_that_the_tests_changed_is_not_believed(run_pytest: Run) -> None:

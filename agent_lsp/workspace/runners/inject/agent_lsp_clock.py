@@ -19,10 +19,13 @@ class Clock:
 
     def __init__(self, recorder: Any, stop: Any) -> None:
         self._recorder, self._stop = recorder, stop
+        self._limit_s, self._own = 0.0, False
 
-    def arm(self) -> bool:
+    def arm(self, case_id: str) -> bool:
         """Sets the clock for one test, unless the alarm is somebody else's."""
-        limit_s = self._recorder.test_limit_s
+        recorder = self._recorder
+        self._own = recorder.own_limits and case_id in recorder.case_limits_s
+        limit_s = self._limit_s = recorder.case_limits_s[case_id] if self._own else recorder.test_limit_s
         if not limit_s or threading.current_thread() is not threading.main_thread():
             return False
         if signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, None):
@@ -39,7 +42,10 @@ class Clock:
 
     def _too_long(self, _number: int, _frame: Any) -> None:
         """The next ones get less time, since they may well hang for the same reason."""
-        limit_s = self._recorder.test_limit_s
-        shortest_s = _SHORTEST_LIMIT_S if limit_s >= _SHORTEST_LIMIT_S else _SHORTEST_OF_SHORT_S
-        self._recorder.test_limit_s = min(limit_s, max(shortest_s, limit_s / 2))
+        recorder, limit_s = self._recorder, self._limit_s
+        recorder.stopped_s = recorder.stopped_s or limit_s
+        if not self._own:
+            shortest_s = _SHORTEST_LIMIT_S if limit_s >= _SHORTEST_LIMIT_S else _SHORTEST_OF_SHORT_S
+            recorder.test_limit_s = min(limit_s, max(shortest_s, limit_s / 2))
+            recorder.own_limits = True
         self._stop(f"The test did not end within {limit_s:.0f} s and was stopped.")

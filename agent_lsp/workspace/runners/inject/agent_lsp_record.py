@@ -69,6 +69,9 @@ class Recorder:
         self.fail_fast: bool = config["fail_fast"]
         self.first: list[str] = config.get("first", [])
         self.test_limit_s: float = config.get("test_limit_s", 0.0)
+        self.case_limits_s: dict[str, float] = config.get("case_limits_s", {})
+        self.own_limits: bool = not config.get("once_hung", False)
+        self.stopped_s = 0.0
         self.enough_s: float = config.get("enough_s", 0.0)
         self.cut_short = False
         self._tests_since_s = 0.0
@@ -120,6 +123,7 @@ class Recorder:
     def begin(self, case_id: str) -> None:
         """A test starts; what ran until now belongs to none."""
         self._tests_since_s = self._tests_since_s or time.monotonic()
+        self.stopped_s = 0.0
         self.report.write("begin", id=case_id, hits=self.tracer.take())
 
     def enough(self) -> bool:
@@ -132,7 +136,8 @@ class Recorder:
     def end(self, case_id: str, outcome: str, **fields: Any) -> None:
         """A test ended, with all of its phases."""
         self.ended += 1
-        self.report.write("end", id=case_id, outcome=outcome, hits=self.tracer.take(), **fields)
+        stopped = {"stopped_s": self.stopped_s} if self.stopped_s else {}
+        self.report.write("end", id=case_id, outcome=outcome, hits=self.tracer.take(), **stopped, **fields)
 
     def finish(self, exit_status: int, replaced: list[str]) -> None:
         """The end marker. Nothing of the run comes after it. `replaced` is what of the reporting was tampered with."""

@@ -179,7 +179,7 @@ def pytest_runtest_protocol(item: Any) -> Any:
     _PHASES.clear()
     RECORDER.begin(name)
     clock = Clock(RECORDER, pytest.fail)
-    armed = clock.arm()
+    armed = clock.arm(name)
     outcome = yield
     if armed:
         clock.disarm()

@@ -137,7 +137,7 @@ class _Result(unittest.TestResult):
         self._began = time.perf_counter()
         self._current = case_id(test)
         RECORDER.begin(self._current)
-        self._armed = self._clock.arm()
+        self._armed = self._clock.arm(self._current)
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
         super().stopTest(test)
