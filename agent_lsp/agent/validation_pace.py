@@ -26,6 +26,9 @@ _FIRST_HANG_S: Final = 30.0
 _LEAST_TIMEOUT_S: Final = 60.0
 """Where runs get less, no test gets as long as is due before it counts as hanging, so nobody hurries."""
 
+_STOPPING: Final = ("pytest", "unittest")
+"""How the names of runners begin that tell of each test as it ends, and stop one alone (Django's is of unittest)."""
+
 _STILL_S: Final = 4.0
 """A run from which nothing was heard for so long, while the other side has long ended, is in a test that hangs."""
 
@@ -88,6 +91,8 @@ def hasty(before: SuiteReport, after: SuiteReport, timeout_s: float) -> tuple[Ca
     found = []
     for case in before.cases.values() if timeout_s >= _LEAST_TIMEOUT_S else ():
         now = after.cases.get(case.id)
+        if now is None and (after.cut_short or not after.finished):
+            continue  # nothing is said of it
         quick = now is not None and now.outcome.good
         due_s = min(_enough_s(now), _SHORTEST_TEST_S) if now is not None and quick else _SHORTEST_TEST_S
         if 0.0 < case.stopped_s < due_s:
@@ -167,7 +172,9 @@ async def beside(before: Base, after: Awaitable[SuiteReport], timeout_s: float) 
 
 async def _hangs(task: asyncio.Future[SuiteReport], pulse: Pulse, other: SuiteReport) -> bool:
     """Whether a run stands still in a test, and is better begun anew. Where tests are slow that would gain nothing."""
-    if not other.finished or not other.passing() or _FACTOR * _slowest_s(other) > _FIRST_HANG_S:
+    if not other.runner.startswith(_STOPPING) or not other.finished or not other.passing():
+        return False
+    if _FACTOR * _slowest_s(other) > _FIRST_HANG_S:
         return False
     still_s = max(_STILL_S, _PATIENCE_FACTOR * _slowest_s(other))
     pulse.beat()

@@ -1,11 +1,14 @@
 """The gate where failing tests hang: how long they are waited for, and that a slow test is never taken for one."""
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent_lsp.agent import validation_pace
-from agent_lsp.agent.validation_pace import hasty, hurried, once_more, paced, put_right
+from agent_lsp.agent.validation_pace import beside, hasty, hurried, once_more, paced, put_right
 from agent_lsp.domain.ports import CaseLimits, SuiteRequest
 from agent_lsp.domain.verdict import CaseResult, Decision, Outcome, SuiteReport
 from tests.agent.suite_project import Project
@@ -75,6 +78,26 @@ async def test_hanging_tests_are_waited_for_once_and_slow_ones_get_their_time(
     assert verdict.broken == (ANSWER,)
 
 
+@pytest.mark.parametrize(("runner", "runs"), [("pytest 9", 2), ("vitest 3", 1)])
+async def test_a_side_that_is_still_begins_anew_where_its_runner_can_stop_single_tests(
+    runner: str, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation_pace, "_STILL_S", 0.05)
+    known: list[SuiteReport | None] = []
+    changed, unchanged = replace(run(a=0.01), runner=runner), run(a="!30")
+
+    async def base(other: SuiteReport | None, _beat: Callable[[], None]) -> SuiteReport:
+        known.append(other)
+        await asyncio.sleep(0.5 if other is None else 0.0)
+        return unchanged
+
+    async def with_change() -> SuiteReport:
+        return changed
+
+    assert await beside(base, with_change(), 600.0) == (unchanged, changed)
+    assert known == [None, changed][:runs]
+
+
 def test_a_test_that_hung_tells_no_time_and_gets_on_the_other_side_what_it_got() -> None:
     request = paced((), (), run(a="!100", b="!50", c=0.1), 600.0)
     assert request.test_limit_s == 10.0
@@ -106,6 +129,7 @@ def test_a_hurried_run_waits_long_for_the_first_and_by_the_other_side_for_the_ot
 def test_a_kept_run_that_waited_too_little_for_this_change_is_known_and_put_right() -> None:
     before = run(a="!30", b="!2", c="!2", d="!2", e=0.1)
     assert hasty(before, run(a=0.1, b=0.1, c=3.0, d="!10", e=0.1), 600.0) == ("c", "d")
+    assert hasty(before, replace(run(a=0.1), cut_short=True), 600.0) == (), "what it did not come to says nothing"
     mended = put_right(before, ("c", "d"), run(c=3.0, d="!10"))
     assert mended.passing() == {"c", "e"}
     assert mended.cases["d"].stopped_s == 10.0
