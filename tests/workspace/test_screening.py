@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -11,8 +11,11 @@ import pytest
 from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, SandboxKind
 from agent_lsp.domain.suite_ports import Screened, Screening
+from agent_lsp.workspace.runners.folder_runner import FolderRunner
 from agent_lsp.workspace.runners.interpreter import Interpreter
+from agent_lsp.workspace.runners.projects import Language, Project
 from agent_lsp.workspace.runners.pytest_runner import PytestRunner
+from agent_lsp.workspace.runners.several import Part, SeveralRunners
 from tests.agent.repair.test_in_sandbox import FEW_PLUGINS
 from tests.workspace.scenes import opened, sh
 
@@ -66,6 +69,41 @@ async def test_each_edit_is_told_with_the_tests_that_pass_and_those_that_it_brea
     assert found[3].broken == {MORE, ZERO}
     assert not found[4].passed
     assert not any(look.late for look in found.values())
+
+
+async def test_a_project_in_a_folder_is_looked_at_by_the_names_of_the_workspace(
+    tmp_path: Path, kind: SandboxKind | None
+) -> None:
+    files = {f"back/{path}": text for path, text in FILES.items()} | {"lib/other.py": "def two(): return 3\n"}
+    files["back/test_calc.py"] += (
+        "def test_two():\n    sys.path.append('../lib')\n    from other import two\n    assert two() == 2\n"
+    )
+    files["back/test_calc.py"] = "import sys\n" + files["back/test_calc.py"]
+    tests, two = tuple(f"back/{name}" for name in (ADD, MORE)), "back/test_calc.py::test_two"
+    start, there = SOURCE.index("a - b"), "lib/other.py"
+    edits = [("back/calc.py", start, start + 5, "a + b"), (there, 18, 19, "2")]
+    texts = {"back/calc.py": SOURCE, there: files[there]}
+    request = Screening((*tests, two), (f"back/{ZERO}",), texts, edits, 0.5)
+    async with opened(tmp_path, kind, files) as candidate, aclosing(screened(candidate, request)) as rows:
+        found = {row.number: row async for row in rows}
+    assert found[0].passed >= set(tests)
+    assert two not in found[0].passed
+    assert two in found[1].passed, "a file beside the folder can be edited too"
+
+
+async def test_failing_tests_of_two_projects_are_not_looked_at_at_once(tmp_path: Path) -> None:
+    files = {f"{folder}/{path}": text for folder in ("back", "side") for path, text in FILES.items()}
+    request = Screening((f"back/{ADD}", f"side/{ADD}"), (), {"back/calc.py": SOURCE}, ())
+    async with opened(tmp_path, None, files) as candidate, aclosing(screened(candidate, request)) as rows:
+        with pytest.raises(RunnerUnavailableError, match="cannot look at many edits"):
+            await anext(rows)
+
+
+def screened(candidate: Candidate, request: Screening) -> AsyncGenerator[Screened, None]:
+    """By the runner of a workspace with two projects in folders of it."""
+    projects = [Project(folder, Language.PYTHON, "python", "pyproject.toml") for folder in ("back", "side")]
+    parts = [Part(project, FolderRunner(project.folder, RUNNER)) for project in projects]
+    return SeveralRunners(parts).screen(candidate, request)
 
 
 async def test_an_edit_that_never_ends_or_eats_memory_is_stopped_and_the_others_are_looked_at(tmp_path: Path) -> None:

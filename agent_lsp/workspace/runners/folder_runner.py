@@ -1,12 +1,15 @@
 """Owns running the tests of a project in a folder of the workspace as if the folder were the workspace."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeVar
 
 from agent_lsp.domain.changes import Entry, FileEdit
+from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, Command, CommandResult, SandboxKind, SuiteRequest, SuiteRunner
+from agent_lsp.domain.suite_ports import Screened, Screening, ScreeningRunner
 from agent_lsp.domain.verdict import CaseResult, LoadedFile, SuiteReport
 from agent_lsp.workspace.runners.injected import OnCase
 
@@ -111,6 +114,23 @@ class FolderRunner:
             else None,
         )
         return _told_outside(folder, await self.inner.run(self.view(candidate), asked, heard))
+
+    async def screen(self, candidate: Candidate, asked: Screening) -> AsyncGenerator[Screened, None]:
+        """See ScreeningRunner."""
+        folder, inner = self.folder, self.inner
+        if not isinstance(inner, ScreeningRunner):
+            raise RunnerUnavailableError(f"{self.name} cannot look at many edits at once")
+        inside = replace(
+            asked,
+            tests=tuple(_into(folder, name) for name in asked.tests),
+            others=tuple(_into(folder, name) for name in asked.others),
+            texts={_into(folder, path): text for path, text in asked.texts.items()},
+            edits=[(_into(folder, path), start, end, text) for path, start, end, text in asked.edits],
+        )
+        async with aclosing(inner.screen(self.view(candidate), inside)) as rows:
+            async for row in rows:
+                passed, broken = (frozenset(_out(folder, name) for name in ids) for ids in (row.passed, row.broken))
+                yield replace(row, passed=passed, broken=broken)
 
 
 def _told_outside(folder: str, report: SuiteReport) -> SuiteReport:

@@ -13,7 +13,7 @@ from agent_lsp.domain.baseline import Baseline, BaselineKey
 from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, RunnerFinder, SuiteRequest, SuiteRunner, Trees
-from agent_lsp.domain.suite_ports import Baselines, Screened, Screening, SuiteMemory
+from agent_lsp.domain.suite_ports import Baselines, Screened, Screening, ScreeningRunner, SuiteMemory
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.fingerprint import Fingerprints
 from agent_lsp.workspace.runners.bytecode import BytecodePacks
@@ -137,9 +137,9 @@ class RememberingRunner:
 
     async def screen(self, candidate: Candidate, asked: Screening) -> AsyncGenerator[Screened, None]:
         """See ScreeningRunner; nothing of it is kept."""
-        if not isinstance(self._python, PytestRunner) or self._folder != ".":
+        if not isinstance(self._python, PytestRunner) or not isinstance(self._runner, ScreeningRunner):
             raise RunnerUnavailableError(f"{self.name} cannot look at many edits at once")
-        async with aclosing(self._python.screen(candidate, asked)) as rows:
+        async with aclosing(self._runner.screen(candidate, asked)) as rows:
             async for row in rows:
                 yield row
 

@@ -1,7 +1,8 @@
 """Owns asking the runners of several projects in a workspace: those that a change can affect, merged honestly."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from agent_lsp.domain.comparison import within
 from agent_lsp.domain.errors import AgentLspError, RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, SuiteRequest, SuiteRunner
 from agent_lsp.domain.sharding import one_report
+from agent_lsp.domain.suite_ports import Screened, Screening, ScreeningRunner
 from agent_lsp.domain.verdict import SuiteReport
 from agent_lsp.workspace.runners.affected import affected, owners
 from agent_lsp.workspace.runners.injected import OnCase
@@ -81,6 +83,19 @@ class SeveralRunners:
             learned = request if everything or request.tests else replace(request, tests=places)
             await self._learn(learned, report)
         return report
+
+    async def screen(self, candidate: Candidate, asked: Screening) -> AsyncGenerator[Screened, None]:
+        """See ScreeningRunner; for tests that one project has, with those of the others that it has too."""
+        projects = [part.project for part in self.parts]
+        homes = [set(owners(projects, test.partition("::")[0])) for test in asked.tests]
+        common = set.intersection(*homes) if homes else set()
+        runner: object = self.parts[min(common)].runner if common else None
+        if not isinstance(runner, ScreeningRunner):
+            raise RunnerUnavailableError(f"{self.name} cannot look at many edits at once")
+        mine = [test for test in asked.others if min(common) in owners(projects, test.partition("::")[0])]
+        async with aclosing(runner.screen(candidate, replace(asked, others=tuple(mine)))) as rows:
+            async for row in rows:
+                yield row
 
     def _asked(self, request: SuiteRequest) -> list[tuple[Part, SuiteRequest, bool]]:
         """The parts to run, with what each is asked, and whether it must be able to run."""

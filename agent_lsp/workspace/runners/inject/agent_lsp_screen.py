@@ -34,7 +34,7 @@ class Texts:
 
     def __init__(self, root: str, texts: dict[str, str]) -> None:
         self.root = os.path.realpath(root)
-        self._paths = {os.path.join(self.root, path): path for path in texts}
+        self._paths = {os.path.normpath(os.path.join(self.root, path)): path for path in texts}
         self._names = {os.path.basename(path) for path in texts}
         self.texts = dict(texts)
         self.seen: set[str] = set()
