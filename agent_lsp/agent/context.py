@@ -34,9 +34,10 @@ _MARKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The templates by name (a file's name without `.md`)."""
+    """The templates by name (a file's name without `.md`), and who the agent is (domain/identity.py)."""
 
     texts: Mapping[str, str]
+    identity: str = ""
 
     def __post_init__(self) -> None:
         missing = sorted(REQUIRED - self.texts.keys())
@@ -46,6 +47,10 @@ class Prompts:
     def fill(self, name: str, **values: object) -> str:
         """A template with its `$names` filled; what is filled in is never read as a template."""
         return Template(self.texts[name]).safe_substitute({key: str(value) for key, value in values.items()}).strip()
+
+    def system_prompt(self, name: str) -> str:
+        """The template, then who the agent is; the same for as long as a run lasts."""
+        return f"{self.fill(name)}\n\n{self.identity}".strip()
 
 
 async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate, repository_map: str = "") -> str:

@@ -84,10 +84,10 @@ class ModelWork:
         return GuardedCandidate(candidate, self.private)
 
     async def conversation(self, phase: Phase, task: PlanTask | StepTask | ReflectionTask) -> Conversation:
-        """A new conversation with the phase's system prompt and the workspace's rules."""
+        """A new conversation with the phase's system prompt, who the agent is, and the workspace's rules."""
         rules = Rules(self.book)
         await rules.begin(self.seen(task.candidate), files_of(task))
-        return Conversation(self.voice, phase, self.prompts.fill(phase.value), rules)
+        return Conversation(self.voice, phase, self.prompts.system_prompt(phase.value), rules)
 
     async def first_message(self, task: PlanTask | StepTask) -> str:
         """The goal and what surrounds it, with a map of what is where."""

@@ -68,7 +68,7 @@ class ModelTalk:
         """The answer. Raises OperatorError when no endpoint has one, BudgetSpentError."""
         request = ModelRequest(
             Phase.CHAT,
-            self.prompts.fill("chat"),
+            self.prompts.system_prompt("chat"),
             tuple(_messages(self.prompts, talk)),
             (PASS_ON,) if talk.takes_words else (),
             _LONGEST_ANSWER_TOKENS,

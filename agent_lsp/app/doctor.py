@@ -16,6 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from agent_lsp.agent.private_files import PrivateFiles
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.laboratory import bound_bytes, history_of, memory_of
 from agent_lsp.app.models import place_of
@@ -25,8 +26,9 @@ from agent_lsp.domain.network_hosts import HostList
 from agent_lsp.domain.ports import SandboxKind
 from agent_lsp.providers.health import probe as probe_endpoint
 from agent_lsp.settings.endpoint import DEFAULT, Endpoint
+from agent_lsp.settings.identity import read_identity
 from agent_lsp.workspace import landlock
-from agent_lsp.workspace.layout import cache_dir
+from agent_lsp.workspace.layout import STATE_FOLDER, cache_dir
 from agent_lsp.workspace.pool import Pool
 from agent_lsp.workspace.probe import probe as probe_sandboxes
 from agent_lsp.workspace.probe import reaches_hosts
@@ -85,7 +87,7 @@ def _print(rows: list[Row]) -> None:
 
 async def _rows(root: Path) -> list[Row]:
     configuration = Configuration(root, lambda _event, _data: None, {})
-    rows = [_python(), await _git(root), await _settings(configuration)]
+    rows = [_python(), await _git(root), await _settings(configuration), _identity(root, configuration)]
     rows += [*await _sandboxes(root), await _guarded(lambda: _network(root, configuration), "network of commands")]
     rows += await _runners(root, configuration)
     checks: list[Callable[[], Awaitable[Row]]] = [
@@ -122,6 +124,16 @@ async def _settings(configuration: Configuration) -> Row:
     except AgentLspError as error:
         return Row("configuration", False, error.message, error.hint or "Mend the file it names.", True)
     return Row("configuration", True, "files and environment are well-formed")
+
+
+def _identity(root: Path, configuration: Configuration) -> Row:
+    """The files that tell models who they are and whom they work for."""
+    private = PrivateFiles(configuration.settings.context.private)
+    found = read_identity(root / STATE_FOLDER, os.environ, private.__contains__)
+    given = ", ".join(file.shown for file in found.files) or "none"
+    if not found.troubles:
+        return Row("identity files", True, given)
+    return Row("identity files", False, f"{given}; {'; '.join(found.troubles)}", "docs/models.md tells what is read.")
 
 
 async def _sandboxes(root: Path) -> list[Row]:

@@ -1,12 +1,15 @@
 """Owns the choice of who works on a goal, from the settings: a language model's engines or the embedded ones."""
 
-from dataclasses import dataclass
+import logging
+import os
+from dataclasses import dataclass, replace
 
 from agent_lsp.agent.context import Prompts
 from agent_lsp.agent.conversation import Patience, Voice
 from agent_lsp.agent.engines import EngineChoice, Engines
 from agent_lsp.agent.model_engines import model_engines
 from agent_lsp.agent.model_work import ModelWork
+from agent_lsp.agent.private_files import PrivateFiles
 from agent_lsp.agent.repair.engine import embedded
 from agent_lsp.agent.repair.search import RepairOptions
 from agent_lsp.agent.routing import Board, Route, RoutedModel
@@ -15,8 +18,13 @@ from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.curtain import Curtain
 from agent_lsp.app.models import Models
 from agent_lsp.app.prompts import load_prompts
+from agent_lsp.domain.identity import identity_text
 from agent_lsp.domain.ports import Clock, RunnerFinder
+from agent_lsp.settings.identity import read_identity
 from agent_lsp.settings.model import Settings
+from agent_lsp.workspace.layout import STATE_FOLDER
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -60,7 +68,7 @@ class EngineMaker:
         voice = Voice(routed, self.clock, patience, veil, settings.model.max_tokens, room_tokens)
         return ModelWork(
             voice,
-            self._prompts,
+            replace(self._prompts, identity=self._identity(private)),
             run_suite=self.gate.run_once,
             commands_without_sandbox=settings.sandbox.commands_without_sandbox,
             route=route,
@@ -68,3 +76,10 @@ class EngineMaker:
             maps=self.curtain.maps,
             map_tokens=settings.context.map_tokens,
         )
+
+    def _identity(self, private: PrivateFiles) -> str:
+        """What the identity files say now; a run keeps what it began with."""
+        found = read_identity(self.models.root / STATE_FOLDER, os.environ, private.__contains__)
+        for trouble in found.troubles:
+            logger.warning(trouble)
+        return identity_text(found.files)

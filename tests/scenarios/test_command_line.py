@@ -336,9 +336,15 @@ async def test_doctor_json_tells_every_row_and_what_to_do_about_failing_ones(she
     assert "pytest" in rows["test runner"]["seen"]
     assert all(row["advice"] for row in rows.values() if not row["works"])
 
+    assert rows["identity files"]["seen"] == "none"
+
     (agent.root / "agent-lsp.toml").write_text("[model]\nnme = 'x'\n")
+    (agent.root / ".agent-lsp").mkdir(exist_ok=True)
+    (agent.root / ".agent-lsp" / "IDENTITY.md").write_text("Be formal.")
     wrong = await agent("doctor", "--json")
     assert wrong.status == 1, wrong
+    [named] = [row for row in json.loads(wrong.out)["rows"] if row["name"] == "identity files"]
+    assert named["seen"] == ".agent-lsp/IDENTITY.md"
     [row] = [row for row in json.loads(wrong.out)["rows"] if row["name"] == "configuration"]
     assert row["works"] is False
     assert "nme" in row["seen"]
