@@ -39,6 +39,14 @@ def test_every_command_of_the_manifest_is_registered_and_every_registered_one_is
     assert menus <= contributed
 
 
+def test_the_participant_of_the_chat_and_its_slash_commands_are_those_of_the_manifest() -> None:
+    [row] = MANIFEST["contributes"]["chatParticipants"]
+    assert f'PARTICIPANT = "{row["id"]}"' in SOURCES["chat.ts"]
+    taken = re.findall(r'case "(\w+)":\n +return (?:prompt|this)', SOURCES["chat.ts"])
+    assert [command["name"] for command in row["commands"]] == ["run", "plan", "status", "cancel"]
+    assert sorted(taken) == sorted(command["name"] for command in row["commands"])
+
+
 def test_no_command_or_notification_of_the_server_is_unknown_to_its_types() -> None:
     types = SOURCES["protocol.ts"]
     for name, text in SOURCES.items():

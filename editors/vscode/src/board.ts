@@ -1,6 +1,15 @@
 // Owns what the server told of runs, plans, proposals and where their hunks are now. It computes nothing of its own.
 import * as vscode from "vscode";
-import type { ChangedFile, Hunk, PlanMessage, ProgressMessage, Proposal, RunRow, VerdictMessage } from "./protocol";
+import type {
+  BlockedMessage,
+  ChangedFile,
+  Hunk,
+  PlanMessage,
+  ProgressMessage,
+  Proposal,
+  RunRow,
+  VerdictMessage,
+} from "./protocol";
 
 export const SOURCE = "agent-lsp";
 
@@ -18,6 +27,7 @@ export class Board implements vscode.Disposable {
   readonly plans = new Map<string, PlanMessage>();
   readonly proposals = new Map<string, Proposal>();
   readonly progress = new Map<string, ProgressMessage>();
+  readonly questions = new Map<string, BlockedMessage>();
   private readonly places = new Map<string, Map<string, vscode.Range>>();
   private readonly changes = new vscode.EventEmitter<void>();
   readonly onDidChange = this.changes.event;
@@ -32,6 +42,7 @@ export class Board implements vscode.Disposable {
     this.plans.clear();
     this.proposals.clear();
     this.progress.clear();
+    this.questions.clear();
     this.places.clear();
     this.changes.fire();
   }
@@ -54,6 +65,12 @@ export class Board implements vscode.Disposable {
     if (row !== undefined) {
       this.runs.set(message.runId, { ...row, state: message.state, step: message.step });
     }
+    this.changes.fire();
+  }
+
+  /** What a run asked last; it waits for the answer while it is blocked. */
+  takeQuestion(asked: BlockedMessage): void {
+    this.questions.set(asked.runId, asked);
     this.changes.fire();
   }
 

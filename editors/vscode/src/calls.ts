@@ -2,10 +2,13 @@
 import * as vscode from "vscode";
 import { ExecuteCommandRequest, type LanguageClient } from "vscode-languageclient/node";
 import { showWhole } from "./messages";
-import type { Applied, Commands, ErrorBody, RunArgument } from "./protocol";
+import type { Applied, Commands, ErrorBody, Failure, RunArgument } from "./protocol";
 
 export type CommandName = keyof Commands;
 export type Done<N extends CommandName> = Exclude<Commands[N]["result"], ErrorBody>;
+
+const NO_SERVER = "no_server";
+const COMES_BACK = "comes_back";
 
 /** Sends commands to whichever client runs now. */
 export class Calls {
@@ -17,31 +20,33 @@ export class Calls {
 
   /** The result, or undefined when it was refused; the person has been told why. */
   async send<N extends CommandName>(command: N, argument: Commands[N]["argument"]): Promise<Done<N> | undefined> {
-    const client = this.client();
-    if (client === undefined) {
-      return offerRestart("the server is not running.");
-    }
-    const params = { command, arguments: [argument] };
-    let result: Commands[N]["result"];
-    try {
-      result = (await client.sendRequest(ExecuteCommandRequest.type, params)) as Commands[N]["result"];
-    } catch (error) {
-      if (this.comesBack()) {
-        void vscode.window.showWarningMessage("Agent: the server ended before it answered. It starts again by itself.");
-        return undefined;
-      }
-      return offerRestart(`the server did not answer (${error instanceof Error ? error.message : String(error)}).`);
-    }
-    if (result !== null && typeof result === "object" && "error" in result) {
-      const { message, hint } = result.error;
-      void vscode.window.showErrorMessage(`Agent: ${message} ${hint}`.trim());
+    const result = await this.ask(command, argument);
+    if (isRefused(result)) {
+      tellRefusal(result.error);
       return undefined;
     }
-    const done = result as Done<N>;
     if (command === "agent.apply" || command === "agent.rollback") {
-      refusalOf(command, done as Applied);
+      refusalOf(command, result as Applied);
     }
-    return done;
+    return result;
+  }
+
+  /** The result, or why there is none: the person has not been told. */
+  async ask<N extends CommandName>(command: N, argument: Commands[N]["argument"]): Promise<Done<N> | ErrorBody> {
+    const client = this.client();
+    if (client === undefined) {
+      return failure(NO_SERVER, "the server is not running.");
+    }
+    try {
+      const params = { command, arguments: [argument] };
+      return (await client.sendRequest(ExecuteCommandRequest.type, params)) as Done<N> | ErrorBody;
+    } catch (error) {
+      if (this.comesBack()) {
+        return failure(COMES_BACK, "the server ended before it answered. It starts again by itself.");
+      }
+      const why = error instanceof Error ? error.message : String(error);
+      return failure(NO_SERVER, `the server did not answer (${why}).`);
+    }
   }
 
   /** A command that an action or a lens of the server named. */
@@ -63,6 +68,24 @@ export class Calls {
   }
 }
 
+export function isRefused(result: unknown): result is ErrorBody {
+  return result !== null && typeof result === "object" && "error" in result;
+}
+
+function failure(code: string, message: string): ErrorBody {
+  return { error: { code, message, hint: "" } };
+}
+
+function tellRefusal({ code, message, hint }: Failure): void {
+  if (code === NO_SERVER) {
+    offerRestart(message);
+  } else if (code === COMES_BACK) {
+    void vscode.window.showWarningMessage(`Agent: ${message}`);
+  } else {
+    void vscode.window.showErrorMessage(`Agent: ${message} ${hint}`.trim());
+  }
+}
+
 /** The goal in a sentence; undefined when the person thought better of it. */
 export async function askGoal(prompt: string, value = ""): Promise<string | undefined> {
   const goal = await vscode.window.showInputBox({
@@ -76,7 +99,7 @@ export async function askGoal(prompt: string, value = ""): Promise<string | unde
   return goal?.trim();
 }
 
-function offerRestart(why: string): undefined {
+function offerRestart(why: string): void {
   void vscode.window.showWarningMessage(`Agent: ${why}`, "Restart").then((answer) => {
     if (answer !== undefined) {
       void vscode.commands.executeCommand("agentLsp.restart");

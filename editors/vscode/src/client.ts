@@ -16,6 +16,7 @@ import { takeMessages } from "./messages";
 import { lendModels } from "./models";
 import { ProgressBars } from "./progress";
 import type { Status } from "./protocol";
+import type { Replies } from "./replies";
 import { findServer, serving, type ServerProgram } from "./server";
 import { SECTION, explicitSettings, serverKeys } from "./settings";
 
@@ -50,6 +51,7 @@ export class Connection implements vscode.Disposable {
     private readonly context: vscode.ExtensionContext,
     private readonly log: vscode.LogOutputChannel,
     private readonly board: Board,
+    private readonly replies: Replies,
   ) {}
 
   /** The client while it can be talked to. */
@@ -168,10 +170,9 @@ export class Connection implements vscode.Disposable {
       }
     });
     client.onNotification("agent/verdict", (verdict) => board.takeVerdict(verdict));
-    client.onNotification("agent/said", ({ reply }) => {
-      void vscode.window.showInformationMessage(`Agent: ${reply}`);
-    });
+    client.onNotification("agent/said", (said) => this.replies.take(said));
     client.onNotification("agent/blocked", (asked) => {
+      board.takeQuestion(asked);
       void vscode.commands.executeCommand("agentLsp.answer", asked);
     });
     takeMessages(client);

@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import { Board } from "./board";
 import { Calls } from "./calls";
+import { registerChat } from "./chat";
 import { Connection } from "./client";
 import { Review } from "./comments";
 import { registerDecorations } from "./decorations";
@@ -10,6 +11,7 @@ import { HunkEdits } from "./hunk_edit";
 import { offerInstall } from "./install";
 import { registerNotices } from "./notices";
 import { PlanCommands } from "./plan";
+import { Replies } from "./replies";
 import { ReviewCommands } from "./review";
 import { SECTION } from "./settings";
 import { registerStatus } from "./status";
@@ -21,7 +23,8 @@ let running: Connection | undefined;
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const log = vscode.window.createOutputChannel("Agent LSP", { log: true });
   const board = new Board();
-  const connection = new Connection(context, log, board);
+  const replies = new Replies();
+  const connection = new Connection(context, log, board, replies);
   const review = new Review(board);
   const calls: Calls = new Calls(
     () => connection.current,
@@ -43,6 +46,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     registerStatus(connection, board),
     registerNotices(board),
     registerDoctor(connection),
+    registerChat(board, calls, connection, replies),
     vscode.window.createTreeView("agentLsp.runs", {
       treeDataProvider: new RunTree(board),
       showCollapseAll: true,

@@ -3,11 +3,11 @@ import * as vscode from "vscode";
 import { SOURCE, type Board } from "./board";
 import { askGoal, type Calls } from "./calls";
 import type { Connection } from "./client";
-import type { BlockedMessage, ControlArgument, RunArgument, RunRow, RunState } from "./protocol";
+import type { AnswerArgument, BlockedMessage, ControlArgument, RunArgument, RunRow, RunState } from "./protocol";
 import { pick } from "./review";
 import type { Node } from "./tree";
 
-const AT_WORK: RunState[] = ["planning", "executing", "reflecting", "validating", "applying"];
+export const AT_WORK: RunState[] = ["planning", "executing", "reflecting", "validating", "applying"];
 const STEERED: Record<ControlArgument["action"], RunState[]> = {
   cancel: [...AT_WORK, "awaiting_approval", "paused", "blocked", "proposed"],
   pause: ["planning", "executing", "reflecting", "validating"],
@@ -33,7 +33,7 @@ export class TaskCommands {
       on("newTaskOnSelection", () => this.onSelection()),
       on("newTaskOnFile", (uri) => this.onFile(uri as vscode.Uri | undefined)),
       on("fixProblem", () => this.fixProblem()),
-      on("answer", (asked) => this.answer(asked as BlockedMessage | undefined)),
+      on("answer", (asked) => this.answer(asked as BlockedMessage | AnswerArgument | undefined)),
       on("say", (node) => this.say(node as Node | undefined)),
       steer("cancel"),
       steer("pause"),
@@ -110,7 +110,12 @@ export class TaskCommands {
     }
   }
 
-  private async answer(asked: BlockedMessage | undefined): Promise<void> {
+  /** Sends an answer that was chosen, or asks for one. */
+  private async answer(asked: BlockedMessage | AnswerArgument | undefined): Promise<void> {
+    if (asked !== undefined && "answer" in asked) {
+      await this.calls.send("agent.answer", asked);
+      return;
+    }
     const known = asked?.runId === undefined ? await this.runMeant(undefined, ["blocked"], "Answer which run?") : asked;
     if (known === undefined || (asked?.options.length ?? 0) > 0) {
       return; // the server asks with buttons
@@ -145,7 +150,7 @@ export class TaskCommands {
 }
 
 /** Where a run works: the active file's folder, else the one that is open, else the one that the person picks. */
-async function placeOfRun(): Promise<{ uri?: string } | undefined> {
+export async function placeOfRun(): Promise<{ uri?: string } | undefined> {
   const active = vscode.window.activeTextEditor?.document.uri;
   if (active !== undefined && vscode.workspace.getWorkspaceFolder(active) !== undefined) {
     return { uri: active.toString() };
