@@ -160,6 +160,8 @@ class Conversation:
         if kept is not None:
             turn = turn_of(kept)
             exchange.desk.spend(turn.usage)
+            self._told_by = turn.by
+            self._record(exchange, turn)
             return turn
         await ledger.settled()
         turn = await self._answer(exchange, must_call=must_call)
@@ -221,6 +223,10 @@ class Conversation:
         exchange.desk.spend(turn.usage)
         self._tell_who(exchange, turn)
         self._room.answered(request.messages, turn.usage)
+        self._record(exchange, turn)
+        return turn
+
+    def _record(self, exchange: Exchange, turn: ModelTurn) -> None:
         exchange.record(
             EventKind.MODEL_TURN,
             {
@@ -233,7 +239,6 @@ class Conversation:
                 "usage": turn.usage.to_json(),
             },
         )
-        return turn
 
     def _tell_who(self, exchange: Exchange, turn: ModelTurn) -> None:
         """Who answers is recorded when it changes, and told where it is not who was asked first."""

@@ -13,7 +13,7 @@ from agent_lsp.domain.changes import unified_diff
 from agent_lsp.domain.errors import AgentLspError, ResumeError
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.keeping import KeptDeed
-from agent_lsp.domain.turn_data import usage_of
+from agent_lsp.domain.turn_data import answerer_of, usage_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,11 @@ class Return:
             self._tree = str(kept["tree"])
 
     def skipped(self, deed: KeptDeed) -> None:
-        """A deed that need not be told again in full; what it cost counts all the same."""
+        """A deed that need not be told again in full; what it cost counts all the same, and who answered is known."""
         if deed.kind == DeedKind.TURN:
             self._run.desk.spend(usage_of(deed.data["usage"]))
+            by = answerer_of(deed.data)
+            self._run.record(EventKind.MODEL_TURN, {"answeredBy": "" if by is None else by.name})
 
     def edited(self, data: Mapping[str, Any]) -> None:
         """The person edited the plan here."""
@@ -52,9 +54,9 @@ class Return:
         usage = run.desk.meter.usage
         told = {"turns": usage.turns, "workedS": round(run.ledger.told_s, 1)}
         run.record(EventKind.NOTE, {"text": f"Resumed: {run.goal.text}", **told})
+        run.changed()  # first: who hears of the plan must find what it cost in the row
         if run.plan is not None:
             run.show_plan(run.plan)
-        run.changed()
         run.tell(f"Resumed: {run.goal.text}", None)
         edits = run.ledger.edits
         lost = await self._workshop.carry_over(edits)

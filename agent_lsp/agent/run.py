@@ -129,12 +129,13 @@ class Run:
         self._telling.publish("progress", {**data, "percentage": round(self._percentage)})
 
     def record(self, kind: EventKind, data: Mapping[str, Any]) -> None:
-        """One fact for the journal; a model's turn also changes the row."""
+        """One fact for the journal; a model's turn also changes the row, and of one that is told again that is all."""
+        if kind is EventKind.MODEL_TURN:
+            self._answered = str(data.get("answeredBy") or "")
         if not self.ledger.live:
             return
         self._telling.journal.append(Event(self.id, kind, data, self._telling.clock.now()))
         if kind is EventKind.MODEL_TURN:
-            self._answered = str(data.get("answeredBy") or "")
             self.changed()
 
     def show_plan(self, plan: Plan) -> None:

@@ -3,20 +3,32 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent_lsp.domain.conversation import Block, ModelTurn, StopReason, Text, ToolCall
+from agent_lsp.domain.conversation import Answerer, Block, ModelTurn, StopReason, Text, ToolCall
 from agent_lsp.domain.task import Usage
 
 
 def turn_data(turn: ModelTurn) -> dict[str, Any]:
     """A model's whole answer."""
     blocks = [_block_data(block) for block in turn.blocks]
-    return {"blocks": blocks, "stop": turn.stop.value, "model": turn.model, "usage": turn.usage.to_json()}
+    data = {"blocks": blocks, "stop": turn.stop.value, "model": turn.model, "usage": turn.usage.to_json()}
+    return data if turn.by is None else {**data, "by": {"name": turn.by.name, **turn.by.to_json()}}
 
 
 def turn_of(data: Mapping[str, Any]) -> ModelTurn:
     """Raises ValueError, KeyError or TypeError for what was written otherwise."""
     blocks = tuple(_block(row) for row in data["blocks"])
-    return ModelTurn(blocks, StopReason(data["stop"]), str(data["model"]), usage_of(data["usage"]))
+    usage, by = usage_of(data["usage"]), answerer_of(data)
+    return ModelTurn(blocks, StopReason(data["stop"]), str(data["model"]), usage, by)
+
+
+def answerer_of(data: Mapping[str, Any]) -> Answerer | None:
+    """Who gave the answer; None where that was not kept, as in older data."""
+    by = data.get("by")
+    if not isinstance(by, Mapping) or not by.get("endpoint") or not by.get("name"):
+        return None
+    instead_of = by.get("insteadOf")
+    passed = tuple(str(row) for row in instead_of) if isinstance(instead_of, list) else ()
+    return Answerer(str(by["endpoint"]), str(by["name"]), str(by.get("tier", "")), str(by.get("why", "")), passed)
 
 
 def usage_of(data: Mapping[str, Any]) -> Usage:

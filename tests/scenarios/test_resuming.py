@@ -1,6 +1,19 @@
 """Runs that outlive their process, seen from an editor: plans and questions that wait, bases that moved meanwhile."""
 
-from tests.anthropic_server import Call, ParsedRequest, Reply, calls, edit, finish, plan, reflect
+from pathlib import Path
+
+from tests.anthropic_server import (
+    AnthropicServer,
+    Call,
+    ParsedRequest,
+    Reply,
+    calls,
+    edit,
+    finish,
+    http_error,
+    plan,
+    reflect,
+)
 from tests.scenarios.conftest import Stage
 from tests.scenarios.looking import editor_on, eventually, journalled, runtimes, strays
 from tests.scenarios.scene import CALC, Scene
@@ -66,6 +79,33 @@ async def test_a_plan_and_a_question_wait_over_kills_and_no_turn_is_paid_again(s
         assert "+    return a + b" in (await third.proposal(run_id))["diff"]
         assert await third.client.close() == 0
     assert (scene.root / "calc.py").read_text() == CALC
+
+
+async def test_who_answered_is_known_after_a_kill(stage: Stage, tmp_path: Path) -> None:
+    with AnthropicServer(scripted) as other:
+        person = tmp_path / "person.toml"
+        person.write_text(
+            f'[endpoints.other]\nname = "large"\nbase_url = "{other.url}"\n[tiers]\nmid = ["default", "other"]\n'
+        )
+        env = {"AGENT_LSP_CONFIG": str(person)}
+        scene = await stage(brain=lambda _: http_error(503), env=env)
+        run_id = await scene.run("make add add", mode="plan", tests=[GOAL_TEST])
+        assert (await scene.until(run_id, "awaiting_approval"))["model"] == "large"
+        await journalled(scene.root, run_id, "plan")
+        await kill_server(scene)
+
+        async with editor_on(scene.root, scene.model, env=env) as second:
+            await second.client.wait_for("agent/plan", lambda row: row["runId"] == run_id)
+            assert (await second.until(run_id, "awaiting_approval"))["model"] == "large", "of a turn that is skipped"
+            await second.client.command("agent.plan.approve", {"runId": run_id})
+            await second.until(run_id, "blocked")
+            await journalled(second.root, run_id, "question")
+            await kill_server(second)
+
+        async with editor_on(scene.root, scene.model, env=env) as third:
+            await third.client.wait_for("window/showMessageRequest", lambda row: "Is that all?" in row["message"])
+            assert (await third.until(run_id, "blocked"))["model"] == "large", "of a turn that is told again"
+            assert await third.client.close() == 0
 
 
 async def test_a_change_is_merged_with_what_moved_meanwhile_and_the_model_hears_of_it(stage: Stage) -> None:
