@@ -160,11 +160,11 @@ export class ChatStory {
   private question(run: RunRow, said: string): void {
     const asked = this.board.questions.get(run.runId);
     this.tell(asked?.question ?? `The run asks something.${said}`);
+    this.tell("Take one of the buttons, or answer here.");
     this.buttons(
       ...(asked?.options ?? []).map((answer): Button => [answer, "agentLsp.answer", { runId: run.runId, answer }]),
       ["Cancel", "agentLsp.cancel", { kind: "run", run }],
     );
-    this.tell("Or answer here.");
   }
 
   private async proposed(run: RunRow): Promise<void> {
@@ -257,6 +257,7 @@ export class ChatStory {
     this.stream.markdown("\n\n");
   }
 
+  /** At the end of what is told: the editor folds what stands before a later text, buttons too. */
   private buttons(...rows: Button[]): void {
     for (const [title, command, argument] of rows) {
       this.stream.button({ title, command, ...(argument === undefined ? {} : { arguments: [argument] }) });
