@@ -21,6 +21,9 @@ IN_PLACE: Final = "160000"
 """Mode of a tree's entry that only points to a file (see in_place.py): git's for submodules, and ours have none."""
 
 _KEPT_MANIFESTS: Final = 16
+_KEPT_BYTES: Final = 4_000_000
+_KEPT_BLOB_BYTES: Final = 256_000
+"""Of blobs that a git process had to read: a candidate's base is asked for after each edit."""
 
 
 class Leaf(NamedTuple):
@@ -47,12 +50,14 @@ class Objects:
         self._known_trees: set[str] = set()
         self._manifests: OrderedDict[str, Manifest] = OrderedDict()
         self._sha256: dict[str, str] = {}
+        self._blobs: OrderedDict[str, bytes] = OrderedDict()
 
     def forget(self) -> None:
         """Drops what is believed of the store, which may have been removed."""
         self._known_trees.clear()
         self._manifests.clear()
         self._sha256.clear()
+        self._blobs.clear()
 
     def _loose(self, oid: str) -> Path:
         return self.git.folder / "objects" / oid[:2] / oid[2:]
@@ -137,14 +142,24 @@ class Objects:
         return await self._read(sorted(set(oids)))
 
     async def _read(self, wanted: Sequence[str]) -> dict[str, bytes]:
-        found = await asyncio.to_thread(self._read_loose, wanted)
+        found = {oid: self._blobs[oid] for oid in wanted if oid in self._blobs}
+        found |= await asyncio.to_thread(self._read_loose, [oid for oid in wanted if oid not in found])
         packed = [oid for oid in wanted if oid not in found]
         if packed:
             out = await self.git.call(
                 "cat-file", "--batch", "--buffer", stdin="".join(f"{o}\n" for o in packed).encode()
             )
-            found.update(await asyncio.to_thread(_parse_batch, out))
+            read = await asyncio.to_thread(_parse_batch, out)
+            self._keep(read)
+            found |= read
         return found
+
+    def _keep(self, read: Mapping[str, bytes]) -> None:
+        """Remembers small blobs; the oldest ones go."""
+        self._blobs.update({oid: content for oid, content in read.items() if len(content) <= _KEPT_BLOB_BYTES})
+        size_bytes = sum(map(len, self._blobs.values()))
+        while size_bytes > _KEPT_BYTES:
+            size_bytes -= len(self._blobs.popitem(last=False)[1])
 
     def _read_loose(self, wanted: Iterable[str]) -> dict[str, bytes]:
         found = {}

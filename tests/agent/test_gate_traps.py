@@ -92,7 +92,7 @@ async def test_what_a_change_leaks_into_later_tests_is_a_regression_and_not_flak
 
 async def test_a_hanging_test_that_was_there_before_does_not_hide_a_proof(tmp_path: Path) -> None:
     waits = "import time\n\n\ndef test_waits():\n    time.sleep(600)\n"
-    project = Project(tmp_path, {**FILES, "tests/test_waits.py": waits}, timeout_s=6.0)
+    project = Project(tmp_path, {**FILES, "tests/test_waits.py": waits}, timeout_s=12.0)
     verdict = await project.check({"calc.py": FIXED}, goal_tests=(GOAL,))
     assert verdict.decision is Decision.PROVEN, verdict.reasons
     assert verdict.still_failing == ("tests/test_waits.py::test_waits",)

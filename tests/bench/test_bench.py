@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -24,6 +25,8 @@ from tests.bench.repair import Tried, rows_of, spread
 from tests.bench.turns import Script, play, said, script
 from tests.bench.turns import rows as turn_rows
 from tests.repair_bugs.everyday import EVERYDAY
+from tests.repair_bugs.slip import Slip
+from tests.repair_bugs.unseen import UNSEEN
 
 FASTER = Comparison("quick thing", "ms", {OURS: 2.0, BARE: 10.0, "other": None, "slow": 5000.0}, aim=0.4)
 RATE = Comparison("rate", "/s", {OURS: 20_000.0, BARE: 1000.0}, aim=10.0, more_is_better=True)
@@ -338,3 +341,19 @@ def test_programs_are_counted_and_edits_compared_with_bare_runs() -> None:
     assert [(row.subject, row.baseline) for row in found[2:]] == [("150", "120"), ("6.0 s", "0.5 s")]
     assert [row.subject for row in found[:2]] == ["2 of 3", "1 of 2"]
     assert found[2].ratio == 1.25
+
+
+@pytest.mark.parametrize("slip", UNSEEN, ids=lambda slip: slip.name)
+def test_an_unseen_slip_is_noticed_by_what_is_shown_and_by_what_is_hidden(slip: Slip) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(f"{slip.wrong_text()}\n{dedent(slip.setup)}", slip.name, "exec"), names)
+
+    def gives(call: str) -> str:
+        try:
+            return repr(eval(call, names))
+        except Exception as error:
+            return type(error).__name__
+
+    for calls in (slip.shown, slip.hidden):
+        assert [gives(call) for call in calls] != slip.expected(calls)
+    assert not set(slip.shown) & set(slip.hidden)
