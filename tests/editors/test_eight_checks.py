@@ -184,12 +184,12 @@ async def test_c_a_part_that_needs_another_is_refused_by_the_name_of_the_test_an
 async def test_e_a_server_killed_in_the_middle_is_started_again_and_nothing_is_applied_twice(
     opened: Open, client: str
 ) -> None:
-    brain = ScriptedBrain(execution=[calls(FIX), stall(), calls(FIX), calls(finish())])
+    brain = ScriptedBrain(execution=[calls(FIX), stall(), calls(finish())])
     async with opened(client, PROJECT, brain) as hands:
         nvim = hands.nvim
         await nvim.edit("calc.py")
-        first = await hands.start("make add add")
-        await hands.until(first, "executing")
+        run_id = await hands.start("make add add")
+        await _stands_still(brain, 1)
         [dead] = hands.servers()
         hands.kill_server()
         if hands.plugin:
@@ -201,12 +201,13 @@ async def test_e_a_server_killed_in_the_middle_is_started_again_and_nothing_is_a
             "another server", "local c = vim.lsp.get_clients({ name = 'agent_lsp' })[1] return c and c.initialized"
         )
         assert dead not in hands.servers()
-        second = await hands.start("make add add")
-        await hands.until(second, "proposed")
+        await _goes_on(hands, run_id)
+        await hands.until(run_id, "proposed")
         [hunk] = await hands.hunks(1)
         await hands.accept(hunk["line"])
-        await hands.until(second, "applied")
+        await hands.until(run_id, "applied")
         assert (await nvim.text()).count("a + b") == 1
+        assert brain.left["execution"] == 0, "no turn was asked for twice"
 
 
 async def test_e_an_editor_killed_in_the_middle_leaves_no_process_and_the_next_one_works(
@@ -215,22 +216,37 @@ async def test_e_an_editor_killed_in_the_middle_leaves_no_process_and_the_next_o
     brain = ScriptedBrain(execution=[calls(FIX), stall()])
     async with opened(client, PROJECT, brain) as hands:
         await hands.nvim.edit("calc.py")
-        await hands.until(await hands.start("make add add"), "executing")
+        run_id = await hands.start("make add add")
+        await _stands_still(brain, 0)
         left = pids_below(hands.nvim.process.pid)
         assert left
         hands.nvim.process.send_signal(signal.SIGKILL)
         async with asyncio.timeout(WAIT_S):
             while any(_lives(pid) for pid in left):
                 await asyncio.sleep(0.02)
-    async with opened(client, None, ScriptedBrain(execution=[calls(FIX), calls(finish())])) as hands:
+    async with opened(client, None, ScriptedBrain(execution=[calls(finish())])) as hands:
         await hands.nvim.edit("calc.py")
-        run_id = await hands.start("make add add")
+        await _goes_on(hands, run_id)
         await hands.until(run_id, "proposed")
         [hunk] = await hands.hunks(1)
         await hands.accept(hunk["line"])
         await hands.until(run_id, "applied")
         assert (await hands.nvim.text()).count("a + b") == 1
         assert (hands.project / "calc.py").read_text() == CALC
+
+
+async def _stands_still(brain: ScriptedBrain, left: int) -> None:
+    """Returns once the model was asked for the turn that it never gives."""
+    async with asyncio.timeout(WAIT_S):
+        while brain.left["execution"] > left:
+            await asyncio.sleep(0.02)
+
+
+async def _goes_on(hands: Hands, run_id: str) -> None:
+    """Returns once the new server has taken up the run of the dead one."""
+    async with asyncio.timeout(WAIT_S):
+        while run_id not in {row["runId"] for row in await hands.runs()}:
+            await asyncio.sleep(0.05)
 
 
 async def test_f_typing_in_a_proposed_line_makes_it_stale_and_undo_makes_it_fresh(opened: Open, client: str) -> None:
