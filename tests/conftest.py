@@ -17,6 +17,11 @@ def pytest_configure() -> None:
     lean_python.come_first()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: not ("soak" in item.path.parts or item.path.stem == "test_long_session"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Captured output with lone surrogates, which tests of bad input log, cannot be sent as it is."""
