@@ -16,6 +16,8 @@ import signal
 import stat
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from agent_lsp.workspace import holder_commands, landlock, mounts
@@ -196,7 +198,9 @@ class Holder:
             if message["op"] == "run":
                 self._commands.start(message, self._tree.resolve(message["cwd"], follow=True))
                 return
-            self._reply({"id": message["id"], "result": self._do(message)})
+            with _undisturbed():
+                result = self._do(message)
+            self._reply({"id": message["id"], "result": result})
         except (RefusedPathError, holder_commands.NotStartedError) as error:
             kind = "refused" if isinstance(error, RefusedPathError) else "start"
             self._reply({"id": message["id"], "error": {"kind": kind, "text": str(error)}})
@@ -222,6 +226,16 @@ class Holder:
 
     def _reply(self, message: dict[str, Any]) -> None:
         send(message)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """The end of a child waits: it interrupts overlayfs in copying a file up, and not every call is made again."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def send(message: dict[str, Any]) -> None:

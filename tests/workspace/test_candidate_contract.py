@@ -284,3 +284,17 @@ async def test_secrets_of_the_environment_do_not_reach_commands(
         done = await sh(candidate, "env; tr '\\0' '\\n' < /proc/$PPID/environ")
         assert "sk-secret" not in done.output
         assert "PATH=" in done.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_children_that_end_all_the_time_interrupt_no_write(tmp_path: Path, kind: SandboxKind) -> None:
+    """The first write of a file copies it up, which a signal may interrupt."""
+    files: dict[str, str | bytes] = {f"data/{number}.bin": b"\0" * 300_000 for number in range(150)}
+    async with opened(tmp_path, kind, files) as candidate:
+        storm = asyncio.create_task(sh(candidate, "while [ ! -e stop ]; do (sleep 0 &); done", timeout_s=60))
+        await asyncio.sleep(0.2)
+        for name in files:
+            await candidate.write(name, Entry(b"new"))
+        await candidate.write("stop", Entry(b""))
+        assert (await storm).exit_status == 0
+        assert {edit.path for edit in await candidate.harvest()} == {*files, "stop"}
