@@ -4,22 +4,26 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.scenarios.scene import WAIT_S, environment
 from tests.server.raw_client import VSCODE, RawClient, aware
 
-NAMES = ("secrets.py", "anthropic.py", "sqlite3.py", "agent_lsp/__init__.py")
+NAMES = ("secrets.py", "anthropic.py", "sqlite3.py", "lsprotocol.py")
+OURS = "agent_lsp/__init__.py"
 LOUD = "import pathlib\n\npathlib.Path(__file__).with_suffix('.ran').touch()\nraise ImportError('another was meant')\n"
 
 
-async def test_the_runtime_loads_no_module_from_the_workspace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [["-P"], []], ids=["-P", "as people write it"])
+async def test_no_module_of_the_workspace_is_loaded(tmp_path: Path, flags: list[str]) -> None:
+    """Without -P, Python itself takes a package of our name from there; all else is kept out."""
     root, home = tmp_path / "project", tmp_path / "home"
     home.mkdir()
-    for name in NAMES:
+    for name in [*NAMES, OURS] if flags else NAMES:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(LOUD)
     client = RawClient()
-    # As an installed `agent-lsp` starts: without the folder that it is started in among the places of modules.
-    await client.start([sys.executable, "-P", "-m", "agent_lsp", "serve"], cwd=root, env=environment(home, None, {}))
+    await client.start([sys.executable, *flags, "-m", "agent_lsp", "serve"], cwd=root, env=environment(home, None, {}))
     try:
         await client.initialize(aware(VSCODE), root)
         async with asyncio.timeout(WAIT_S):

@@ -69,7 +69,7 @@ async function ofPythonExtension(): Promise<ServerProgram | undefined> {
 }
 
 function moduleOf(python: string, origin: string): ServerProgram {
-  return { command: python, args: ["-m", "agent_lsp"], origin };
+  return { command: python, args: ["-P", "-m", "agent_lsp"], origin };
 }
 
 /** What of the Python extension's interface is used here. */
@@ -97,7 +97,7 @@ export async function interpreter(): Promise<string | undefined> {
 }
 
 function hasServer(python: string): Promise<boolean> {
-  return isFile(python).then((there) => there && succeeds(python, ["-c", "import agent_lsp"]));
+  return isFile(python).then((there) => there && succeeds(python, ["-P", "-c", "import agent_lsp"]));
 }
 
 function succeeds(command: string, args: string[]): Promise<boolean> {
