@@ -384,6 +384,9 @@ def test_following_shows_old_and_new_lines_through_several_rotations(folder: Pat
 
     reader = threading.Thread(target=read)
     reader.start()
+    deadline_s = time.monotonic() + 10
+    while not seen and time.monotonic() < deadline_s:  # it shows the last ten lines of what is there when it begins
+        time.sleep(0.01)
     for number in range(1, 200):
         logger.info("number %d", number)
         if number % 7 == 0:
