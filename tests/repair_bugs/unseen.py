@@ -1,4 +1,4 @@
-"""Owns slips that were written after the repair engine and measured once: nothing in it was changed for them.
+"""Owns slips that were written after the repair engine: nothing in it was changed for them.
 
 Once the engine is changed because of one, that one belongs to another set.
 """
