@@ -173,12 +173,11 @@ async def test_a_killed_server_starts_again_with_no_change_applied_twice(desk: D
         os.kill(pid, signal.SIGKILL)
 
     async with asyncio.timeout(60):
-        while servers_of(window.folder) in ([], killed) or await window.runs():
+        while servers_of(window.folder) in ([], killed):
             await asyncio.sleep(0.1)
     after_kill = await window.text("calc.py")
     await window.host("await vscode.commands.executeCommand('notifications.clearAll')")
-    await task(window, "make add add")
-    await window.state("proposed")
+    await window.state("proposed")  # the run goes on by itself
     await hunks(window, 1)
     await window.palette("Agent: Accept All Changes")
     await window.state("applied")
