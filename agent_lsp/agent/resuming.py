@@ -10,13 +10,15 @@ from agent_lsp.agent.session import Session, resume
 from agent_lsp.agent.world import World
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.events import Event, EventKind
-from agent_lsp.domain.keeping import KeptRun, ProposalKeeper, RunKeeper
+from agent_lsp.domain.keeping import KeptRun, ProposalKeeper, RunKeeper, goal_text
 from agent_lsp.domain.task import RunState
 
 logger = logging.getLogger(__name__)
 
 MOST_STARTS: Final = 3
 """A run whose process ended so often without getting any further is not tried again."""
+
+_UNREADABLE: Final = f"{CRASHED}; what was kept of it cannot be read"
 
 How = Literal["auto", "ask", "never"]
 
@@ -38,7 +40,7 @@ class Resuming:
 
     async def left(self) -> Mapping[str, str]:
         """The runs that earlier processes left at work, with their goals; oldest first."""
-        return {run_id: str(data["goal"]["text"]) for run_id, data in (await self._keeper.left()).items()}
+        return {run_id: goal_text(data) for run_id, data in (await self._keeper.left()).items()}
 
     async def take_up(self, session: Session, how: How, run_id: str | None = None) -> Sequence[str]:
         """Resumes what earlier processes left, or this one of it; the ids of what goes on."""
@@ -49,7 +51,7 @@ class Resuming:
                     taken.append(kept.id)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 logger.warning("what was kept of the run %s cannot be read: %r", kept.id, error)
-                self._close(kept, f"{CRASHED}; what was kept of it cannot be read")
+                self._close(kept, _UNREADABLE)
         return taken
 
     async def _take(self, session: Session, kept: KeptRun, how: How) -> bool:
@@ -61,7 +63,7 @@ class Resuming:
             run = await resume(session, kept)
         except AgentLspError as error:
             self._keeper.rest(kept.id)
-            text = f"A run waits until it can go on: {kept.data['goal']['text']} ({error.message} {error.hint})"
+            text = f"A run waits until it can go on: {kept.goal_text} ({error.message} {error.hint})"
             self._world.publish("message", {"level": "warning", "text": text})
             return False
         wait = how == "ask"
@@ -78,13 +80,15 @@ class Resuming:
         now = self._world.clock.now()
         data = {"state": RunState.FAILED.value, "reason": reason}
         self._world.journal.append(Event(kept.id, EventKind.RUN_ENDED, data, now))
-        goal = str(kept.data.get("goal", {}).get("text", ""))
-        self._world.publish("message", {"level": "warning", "text": f"Not resumed: {goal} ({reason})"})
+        text = f"Not resumed: {kept.goal_text or kept.id} ({reason})"
+        self._world.publish("message", {"level": "warning", "text": text})
 
 
 def _reason_to_close(kept: KeptRun, how: How) -> str:
     if how == "never":
         return CRASHED
+    if not kept.readable:
+        return _UNREADABLE
     if kept.data.get("version") != VERSION:
         return f"{CRASHED}; another version of agent-lsp kept it, which this one cannot follow"
     if kept.starts > MOST_STARTS:

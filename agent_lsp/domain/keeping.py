@@ -122,13 +122,28 @@ class KeptDeed:
 
 @dataclass(frozen=True, slots=True)
 class KeptRun:
-    """A run at work, as the next start finds it. `starts` counts the starts that found it with exactly these deeds."""
+    """A run at work, as the next start finds it. `starts` counts the starts that found it with exactly these deeds.
+
+    What is not `readable` has as much of its data as could be read, and no deeds.
+    """
 
     id: str
     data: Mapping[str, Any]
     deeds: tuple[KeptDeed, ...]
     starts: int = 0
     time_s: float = 0.0
+    readable: bool = True
+
+    @property
+    def goal_text(self) -> str:
+        """What it was to reach; empty where that cannot be read."""
+        return goal_text(self.data)
+
+
+def goal_text(data: Mapping[str, Any]) -> str:
+    """The words of the goal in what was told at a run's beginning, whatever else stands there."""
+    goal = data.get("goal")
+    return str(goal.get("text", "")) if isinstance(goal, Mapping) else ""
 
 
 class RunKeeper(Protocol):

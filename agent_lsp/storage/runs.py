@@ -87,7 +87,7 @@ class StoredRuns:
         """What was told at their beginning of the runs whose process is gone, oldest first."""
 
         def select(connection: "apsw.Connection") -> dict[str, Mapping[str, Any]]:
-            return {str(row[0]): json.loads(str(row[1])) for row in _abandoned(connection, self.database)}
+            return {str(row[0]): _told(row[1]) or {} for row in _abandoned(connection, self.database)}
 
         return await self.database.run(select)
 
@@ -99,11 +99,13 @@ class StoredRuns:
             for name, data, time_s, place, starts in _abandoned(connection, self.database):
                 if run_id not in (None, name):
                     continue
-                deeds = _deeds(connection, str(name))
-                now_starts = starts + 1 if len(deeds) == place else 1
-                now = (self.database.owner, len(deeds), now_starts, name)
+                told, deeds = _told(data), _readable_deeds(connection, str(name))
+                count = len(deeds or ())
+                now_starts = starts + 1 if count == place else 1
+                now = (self.database.owner, count, now_starts, name)
                 connection.execute("UPDATE runs SET owner = ?, place = ?, starts = ? WHERE id = ?", now)
-                found.append(KeptRun(str(name), json.loads(data), deeds, now_starts, time_s))
+                readable = told is not None and deeds is not None
+                found.append(KeptRun(str(name), told or {}, deeds or (), now_starts, time_s, readable))
             return found
 
         return await self.database.run(take)
@@ -116,6 +118,22 @@ def _abandoned(connection: "apsw.Connection", database: Database) -> list[tuple[
     living = database.living_owners()
     query = "SELECT id, data, time_s, place, starts, owner FROM runs ORDER BY rowid"
     return [row[:5] for row in connection.execute(query) if row[5] not in living]
+
+
+def _told(text: object) -> Mapping[str, Any] | None:
+    """What was told at a run's beginning; None where that is not what any version writes."""
+    try:
+        data = json.loads(str(text))
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _readable_deeds(connection: "apsw.Connection", run_id: str) -> tuple[KeptDeed, ...] | None:
+    try:
+        return _deeds(connection, run_id)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _deeds(connection: "apsw.Connection", run_id: str) -> tuple[KeptDeed, ...]:
