@@ -1,7 +1,7 @@
 """Owns what a source file defines and which names it uses, read by patterns: quick, the same for many languages.
 
-A syntax tree would know more and take many times as long (docs/benchmarks.md); for telling which files matter to
-a goal this is enough. What stands in a string or a comment may count as a use.
+A syntax tree would know more and take about four times as long (docs/benchmarks.md); for telling which files matter
+to a goal this is enough. What stands in a string or a comment may count as a use.
 """
 
 import re

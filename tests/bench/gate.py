@@ -29,6 +29,8 @@ class _Times:
     first: list[float] = field(default_factory=list)
     second: list[float] = field(default_factory=list)
     impacted: list[float] = field(default_factory=list)
+    followed: list[float] = field(default_factory=list)
+    plain: list[float] = field(default_factory=list)
 
 
 class _Project:
@@ -62,6 +64,16 @@ class _Project:
         verdict = evidence.verdict
         right = verdict.decision is Decision.PROVEN if verdict.selection == "full" else verdict.decision.acceptable
         assert right, (self.suite.title, verdict)
+
+    async def run(self, lab: Laboratory, watch: tuple[str, ...]) -> None:
+        """The tests once in a candidate, with the statements of these files followed."""
+        candidate = await lab.pool.open((await lab.trees.snapshot(())).tree)
+        try:
+            report = await lab.gate.run_once(candidate, watch=watch)
+        finally:
+            await candidate.close()
+        assert report.finished, (self.suite.title, report.trouble)
+        assert bool(report.executed) == bool(watch), (self.suite.title, watch)
 
 
 async def measure_gates(folder: Path, suites: Sequence[RealSuite] = SUITES) -> list[Row]:
@@ -102,9 +114,18 @@ async def _verdicts(project: _Project, times: _Times) -> None:
         try:
             for into in asked:
                 into.append(await _seconds_of_verdict(project, lab))
+            if not settings:
+                await _runs(project, lab, times)
         finally:
             await lab.gate.close()
             await lab.pool.close()
+
+
+async def _runs(project: _Project, lab: Laboratory, times: _Times) -> None:
+    """One run with the lines of the changed file followed and one without, each first by turns."""
+    pair = ((times.followed, (project.suite.file,)), (times.plain, ()))
+    for into, watch in pair if len(times.plain) % 2 else reversed(pair):
+        into.append(await seconds(lambda watch=watch: project.run(lab, watch)))  # type: ignore[misc]
 
 
 async def _seconds_of_verdict(project: _Project, lab: Laboratory) -> float:
@@ -115,6 +136,7 @@ def _rows(suite: RealSuite, times: _Times) -> list[Row]:
     bare_s, first_s, second_s, impacted_s = map(
         statistics.median, (times.bare, times.first, times.second, times.impacted)
     )
+    followed_s, plain_s = statistics.median(times.followed), statistics.median(times.plain)
 
     def row(what: str, ours_s: float, theirs_s: float, aim: str) -> Row:
         return Row(f"{suite.title}: {what}", f"{ours_s:.2f} s", f"{theirs_s:.2f} s", ours_s / theirs_s, aim)
@@ -123,4 +145,5 @@ def _rows(suite: RealSuite, times: _Times) -> list[Row]:
         row("first verdict, against bare `pytest` twice", first_s, 2 * bare_s, "≤ 1.5 ×"),
         row("second verdict on an unchanged base, against bare `pytest`", second_s, bare_s, "≤ 0.5 ×"),
         row("verdict by the affected tests, against one by all", impacted_s, second_s, ""),
+        row("a run with the changed file's lines followed, against one without", followed_s, plain_s, ""),
     ]
