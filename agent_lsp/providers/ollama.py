@@ -8,10 +8,12 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_lsp.domain.conversation import Message, ModelRequest, ModelTurn, Text, ToolCall, ToolResult, ToolSpec
-from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError
+from agent_lsp.domain.errors import ModelBrokenError, ModelRejectedError, ModelUnavailableError, OperatorError
 from agent_lsp.providers.assembly import Assembly
 from agent_lsp.providers.endpoint import Endpoint
 from agent_lsp.providers.failures import detail_of, masked, of_status
@@ -19,6 +21,7 @@ from agent_lsp.providers.pricing import Price
 from agent_lsp.providers.sdk_model import SdkModel, connect_s
 
 if TYPE_CHECKING:
+    import httpx
     import ollama
 
 Raw = dict[str, Any]
@@ -27,6 +30,9 @@ DEFAULT_BASE_URL: Final = "http://127.0.0.1:11434"
 _STOPS: Final = {"stop": "end_turn", "length": "max_tokens"}
 _SMALLEST_CONTEXT: Final = 16_384
 _CHARACTERS_PER_TOKEN: Final = 3
+
+_HEADERS: Final[ContextVar[Mapping[str, str]]] = ContextVar("headers", default=MappingProxyType({}))
+"""Those of the last answer that this task had."""
 
 
 class OllamaModel(SdkModel["ollama.AsyncClient"]):
@@ -109,7 +115,7 @@ async def answered(endpoint: Endpoint, started: Callable[[], bool]) -> AsyncIter
     except ollama.ResponseError as error:
         detail = masked(_detail(error.error), endpoint.api_key)
         if error.status_code >= 400:
-            raise _refused(error.status_code, detail, endpoint) from None
+            raise _refused(error.status_code, _HEADERS.get(), detail, endpoint) from None
         if started():
             raise ModelBrokenError(f"The model's stream broke with an error ({detail})") from None
         raise ModelUnavailableError(f"The model's endpoint has no answer now ({detail})") from None
@@ -120,7 +126,7 @@ async def answered(endpoint: Endpoint, started: Callable[[], bool]) -> AsyncIter
         hint = f"Start Ollama, or check the base URL ({endpoint.names.address})."
         unreached = f"The model's endpoint {endpoint.base_url} cannot be reached ({detail})."
         raise ModelUnavailableError(unreached, hint=hint) from None
-    except (ValueError, AttributeError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+    except (ValueError, TypeError, AttributeError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         what = type(error).__name__
         raise ModelBrokenError(
             f"The endpoint's answer is none of Ollama's ({what}).",
@@ -162,27 +168,33 @@ def make_client(endpoint: Endpoint) -> "ollama.AsyncClient":
     longest_s = max(endpoint.request_timeout_s, endpoint.stall_timeout_s) + 5.0
     headers = {"authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key not in ("", "none") else {}
     timeout = httpx.Timeout(longest_s, connect=connect_s(endpoint))
-    return ollama.AsyncClient(host=endpoint.base_url, timeout=timeout, headers=headers)
+    hooks = {"response": [_look_at_headers]}
+    return ollama.AsyncClient(host=endpoint.base_url, timeout=timeout, headers=headers, event_hooks=hooks)
 
 
-def _refused(status: int, detail: str, endpoint: Endpoint) -> ModelRejectedError | ModelUnavailableError:
+async def _look_at_headers(response: "httpx.Response") -> None:
+    """The library's errors hold no headers, and `retry-after` is one."""
+    _HEADERS.set(response.headers)
+
+
+def _refused(status: int, headers: Mapping[str, str], detail: str, endpoint: Endpoint) -> OperatorError:
     if status == 404 and "not found" in detail:
         hint = f"`agent-lsp models --pull` loads it (or: ollama pull {endpoint.model})."
         return ModelRejectedError(f"Ollama does not have the model {endpoint.model}", hint=hint, elsewhere=True)
     if status == 400 and "does not support tools" in detail:
         hint = "Choose a model that Ollama lists under `tools`."
         return ModelRejectedError(f"{endpoint.model} cannot call tools", hint=hint, elsewhere=True)
-    error = of_status(status, {}, detail, endpoint.names)
-    assert isinstance(error, ModelRejectedError | ModelUnavailableError)
-    return error
+    return of_status(status, headers, detail, endpoint.names)
 
 
-def _detail(text: str) -> str:
-    """The server's sentence out of an error's body."""
+def _detail(said: str | Mapping[str, Any]) -> str:
+    """The server's sentence out of an error's body. The library hands on an object as it is, as proxies send it."""
+    if isinstance(said, Mapping):
+        return detail_of({"error": said}, "")
     try:
-        body = json.loads(text)
+        body = json.loads(said)
     except ValueError:
-        return text
+        return said
     if isinstance(body, Mapping) and isinstance(body.get("error"), str):
         return str(body["error"])
     return detail_of(body, "")

@@ -1,9 +1,13 @@
 """Owns what every model of the network must do, tried with each provider against a real server of its wire format."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +21,13 @@ from agent_lsp.domain.errors import (
     PromptTooLongError,
 )
 from agent_lsp.providers.anthropic import AnthropicModel
-from agent_lsp.providers.endpoint import ANTHROPIC, OPENAI, Endpoint
+from agent_lsp.providers.endpoint import ANTHROPIC, OLLAMA, OPENAI, Endpoint
+from agent_lsp.providers.ollama import OllamaModel
 from agent_lsp.providers.openai import OpenAIModel
 from tests import anthropic_server as scripted
 from tests.anthropic_server import AnthropicServer, Brain, Call, Reply, ScriptedBrain
 from tests.chat_server import ChatServer
+from tests.ollama_server import OllamaServer
 
 KEY = "sk-ant-secret-0123456789"
 TOOL = ToolSpec("edit_file", "Edits.", {"type": "object", "properties": {"path": {"type": "string"}}})
@@ -33,8 +39,16 @@ def sdks() -> None:
     import openai.resources.chat.completions  # noqa: F401
 
 
-@pytest.fixture(params=[AnthropicServer, ChatServer], ids=["anthropic", "openai"])
+@pytest.fixture(params=[AnthropicServer, ChatServer, OllamaServer], ids=["anthropic", "openai", "ollama"])
 def server(request: pytest.FixtureRequest) -> Iterator[AnthropicServer]:
+    with request.param() as running:
+        yield running
+    assert running.errors == []
+
+
+@pytest.fixture(params=[AnthropicServer, ChatServer], ids=["anthropic", "openai"])
+def pieces(request: pytest.FixtureRequest) -> Iterator[AnthropicServer]:
+    """Those that say why they stop, can be made to call a tool, and send a call in pieces."""
     with request.param() as running:
         yield running
     assert running.errors == []
@@ -45,7 +59,9 @@ def request(*blocks: Text | ToolResult, must_call: bool = False) -> ModelRequest
     return ModelRequest(Phase.EXECUTION, "You mend code.", (message,), (TOOL,), must_call=must_call)
 
 
-def model_at(server: AnthropicServer, **more: Any) -> AnthropicModel | OpenAIModel:
+def model_at(server: AnthropicServer, **more: Any) -> AnthropicModel | OpenAIModel | OllamaModel:
+    if isinstance(server, OllamaServer):
+        return OllamaModel(Endpoint("large:8b", KEY, server.url, names=OLLAMA, **more))
     if isinstance(server, ChatServer):
         return OpenAIModel(Endpoint("large", KEY, f"{server.url}/v1", names=OPENAI, **more))
     return AnthropicModel(Endpoint("claude-sonnet-5-5", KEY, server.url, names=ANTHROPIC, **more))
@@ -112,12 +128,16 @@ async def test_a_request_that_is_too_long_is_an_error_of_its_own(server: Anthrop
     [
         (400, ModelRejectedError),
         (401, ModelRejectedError),
+        (402, ModelRejectedError),
         (403, ModelRejectedError),
         (404, ModelRejectedError),
         (413, PromptTooLongError),
         (422, ModelRejectedError),
         (408, ModelUnavailableError),
+        (409, ModelUnavailableError),
+        (425, ModelUnavailableError),
         (429, ModelUnavailableError),
+        (499, ModelUnavailableError),
         (500, ModelUnavailableError),
         (503, ModelUnavailableError),
         (529, ModelUnavailableError),
@@ -155,12 +175,15 @@ BROKEN = {
     "half closed, delimited by the close": scripted.half_closed(chunked=False),
     "ended without its stop": scripted.no_stop(),
     "ended without its stop, in chunks": scripted.no_stop(chunked=True),
-    "ended inside a tool's input": scripted.half_closed(4, scripted.call("edit_file", path="a.py"), chunked=False),
     "error event": scripted.error_event(),
     "garbage": scripted.garbage(),
-    "input is cut": scripted.cut_json(),
     "input is no object": scripted.calls(Call("edit_file", ["a.py"])),
     "a web page": scripted.html(),
+}
+
+BROKEN_IN_PIECES = {
+    "ended inside a tool's input": scripted.half_closed(4, scripted.call("edit_file", path="a.py"), chunked=False),
+    "input is cut": scripted.cut_json(),
     "tool_use without a call": scripted.say("I call.", stop_reason="tool_use"),
 }
 
@@ -169,7 +192,17 @@ BROKEN = {
 async def test_a_stream_that_breaks_in_the_middle_is_broken_and_gives_no_answer(
     server: AnthropicServer, name: str
 ) -> None:
-    server.brain = answering(BROKEN[name], scripted.say("Better."))
+    await breaks(server, BROKEN[name])
+
+
+@pytest.mark.parametrize("name", BROKEN_IN_PIECES)
+async def test_a_call_that_comes_in_pieces_and_not_whole_is_broken(pieces: AnthropicServer, name: str) -> None:
+    await breaks(pieces, BROKEN_IN_PIECES[name])
+
+
+async def breaks(server: AnthropicServer, reply: Reply) -> None:
+    """The reply is no answer, and is told to be asked for again."""
+    server.brain = answering(reply, scripted.say("Better."))
     model = model_at(server)
     with pytest.raises(ModelBrokenError) as caught:
         await model.respond(request(), quiet)
@@ -205,7 +238,7 @@ async def test_a_slow_answer_is_no_stall(server: AnthropicServer) -> None:
     await model.close()
 
 
-@pytest.mark.parametrize("kind", [AnthropicServer, ChatServer])
+@pytest.mark.parametrize("kind", [AnthropicServer, ChatServer, OllamaServer])
 async def test_nobody_at_the_address_is_unavailable(kind: type[AnthropicServer]) -> None:
     with kind() as gone:
         model = model_at(gone)
@@ -224,9 +257,52 @@ async def test_a_name_that_is_not_known_and_a_connection_that_cannot_be_secured_
     model = type(there)(place)
     with pytest.raises(ModelUnavailableError, match="cannot be reached") as caught:
         await model.respond(request(), quiet)
-    assert "_BASE_URL" in caught.value.hint
+    assert place.names.address in caught.value.hint
     assert server.requests == []
     await model.close()
+
+
+@pytest.mark.parametrize("kind", [AnthropicServer, ChatServer, OllamaServer])
+async def test_a_certificate_that_nobody_vouches_for_is_unavailable_and_hears_no_key(
+    kind: type[AnthropicServer], tmp_path: Path
+) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    there = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
+    async with there:
+        with kind() as plain:
+            model = model_at(plain)
+        port = there.sockets[0].getsockname()[1]
+        model = type(model)(replace(model._endpoint, base_url=f"https://127.0.0.1:{port}"))
+        with pytest.raises(ModelUnavailableError, match=r"(?i)cannot be reached.*certificate"):
+            await model.respond(request(), quiet)
+        await model.close()
+    assert [said for said in heard if KEY.encode() in said or b"POST" in said] == []
+
+
+def self_signed(folder: Path) -> Path:
+    """A key and a certificate of its own for 127.0.0.1."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "t")])
+    now = datetime.now(UTC)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    certificate = builder.add_extension(here, critical=False).sign(key, hashes.SHA256())
+    path = folder / "self-signed.pem"
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    path.write_bytes(private + certificate.public_bytes(pem))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -242,10 +318,10 @@ async def test_a_name_that_is_not_known_and_a_connection_that_cannot_be_secured_
     ],
 )
 async def test_other_stop_reasons_are_answers_without_half_calls(
-    server: AnthropicServer, reply: Reply, stop: StopReason, text: str
+    pieces: AnthropicServer, reply: Reply, stop: StopReason, text: str
 ) -> None:
-    server.brain = answering(reply)
-    model = model_at(server)
+    pieces.brain = answering(reply)
+    model = model_at(pieces)
     turn = await model.respond(request(), quiet)
     assert (turn.stop, turn.text, turn.calls) == (stop, text, ())
     await model.close()
@@ -266,22 +342,22 @@ async def test_cancelling_closes_the_connection_at_once(server: AnthropicServer,
     await model.close()
 
 
-async def test_a_model_that_refuses_forced_tools_is_asked_without_force_from_then_on(server: AnthropicServer) -> None:
-    server.brain = answering(
+async def test_a_model_that_refuses_forced_tools_is_asked_without_force_from_then_on(pieces: AnthropicServer) -> None:
+    pieces.brain = answering(
         scripted.http_error(400, message='tool_choice: "any" is not supported for this model'), scripted.say("Yes.")
     )
-    model = model_at(server)
+    model = model_at(pieces)
     assert (await model.respond(request(must_call=True), quiet)).text == "Yes."
     await model.respond(request(must_call=True), quiet)
-    assert ["tool_choice" in sent.body for sent in server.requests] == [True, False, False]
+    assert ["tool_choice" in sent.body for sent in pieces.requests] == [True, False, False]
     await model.close()
 
 
-async def test_answers_in_turn_share_one_connection(server: AnthropicServer) -> None:
-    model = model_at(server)
+async def test_answers_in_turn_share_one_connection(pieces: AnthropicServer) -> None:
+    model = model_at(pieces)
     for _ in range(3):
         await model.respond(request(), quiet)
-    assert len({sent.connection for sent in server.requests}) == 1
+    assert len({sent.connection for sent in pieces.requests}) == 1
     await model.close()
 
 
