@@ -111,13 +111,18 @@ class FileHunks:
 _CONFIG_NAMES = frozenset(
     {
         "conftest.py",
+        "pytest.toml",
+        ".pytest.toml",
         "pytest.ini",
         ".pytest.ini",
         "tox.ini",
+        "tox.toml",
+        "hatch.toml",
         "setup.cfg",
         "pyproject.toml",
         "noxfile.py",
         ".coveragerc",
+        ".coveragerc.toml",
         "agent-lsp.toml",
         "package.json",
         "sitecustomize.py",

@@ -198,6 +198,8 @@ def _relevant(name: str, entry: Entry | None) -> dict[str, Any]:
     try:
         if name == "pyproject.toml":
             return _of_pyproject(tomllib.loads(text))
+        if name.endswith(".toml"):
+            return {f"[{key}]": value for key, value in tomllib.loads(text).items()}
         if name == "package.json":
             return _of_package(json.loads(text))
         if name in ("setup.cfg", "tox.ini"):

@@ -292,6 +292,17 @@ async def test_a_conftest_that_makes_a_test_green_is_listed(project: Project) ->
     assert verdict.fixed == ()
 
 
+async def test_a_native_configuration_of_pytest_that_makes_a_test_green_is_listed(tmp_path: Path) -> None:
+    files = {
+        "calc.py": FIXED,
+        "test_calc.py": "import warnings\n\ndef test_calm():\n    warnings.warn('old', stacklevel=1)\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\nfilterwarnings = ['error']\n",
+    }
+    verdict = await Project(tmp_path, files).check({"pytest.toml": "[pytest]\n", "calc.py": FIXED + "\nX = 1\n"})
+    assert verdict.decision is Decision.UNDECIDED
+    assert verdict.fixed == ()
+
+
 async def test_parametrized_classes_unicode_and_equal_file_names_are_told_apart(tmp_path: Path) -> None:
     tests = """
     import pytest

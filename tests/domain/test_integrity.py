@@ -116,6 +116,12 @@ def test_a_test_file_that_is_no_python_any_more_is_told() -> None:
         ("setup.cfg", "[metadata]\nname=a\n", "[metadata]\nname=b\n", []),
         ("setup.cfg", "[metadata]\n", "[metadata]\n[tool:pytest]\naddopts=-q\n", ["config"]),
         ("tox.ini", "[flake8]\n", "[flake8]\nx=1\n", []),
+        ("pytest.toml", None, "[pytest]\naddopts = ['-q']\n", ["config"]),
+        ("sub/.pytest.toml", "[pytest]\n", "[pytest]\nxfail_strict = false\n", ["config"]),
+        ("tox.toml", "[env_run_base]\n", "[env_run_base]\ncommands = []\n", ["config"]),
+        ("tox.toml", "[env_run_base]\n", "# why\n[env_run_base]\n", []),
+        ("hatch.toml", "[envs.test]\n", "[envs.test.env-vars]\nX = '1'\n", ["config"]),
+        (".coveragerc.toml", "[run]\n", None, ["config"]),
         ("src/app.py", "x = 1\n", "x = 2\n", []),
     ],
 )

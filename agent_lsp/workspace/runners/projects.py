@@ -18,7 +18,15 @@ from agent_lsp.workspace.runners.pytest_config import pytest_configuration
 
 _MOST_MANIFESTS: Final = 300
 _READ_AT_MOST: Final = 20
-_PYTHON_MANIFESTS: Final = ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "noxfile.py")
+_PYTHON_MANIFESTS: Final = (
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "tox.ini",
+    "tox.toml",
+    "noxfile.py",
+    "hatch.toml",
+)
 _SHOWN: Final = frozenset({"examples", "example", "docs", "doc", "bench", "benchmarks", "vendor", "third_party"})
 _NO_PROJECTS: Final = _SHOWN | frozenset(
     {"test", "tests", "testing", "fixtures", "__fixtures__", "testdata", "test_data", "templates", "template"}

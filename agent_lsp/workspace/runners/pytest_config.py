@@ -8,7 +8,7 @@ from typing import Final
 from agent_lsp.domain.errors import ToolError
 from agent_lsp.domain.ports import Candidate
 
-_OWN: Final = ("pytest.ini", ".pytest.ini", "conftest.py")
+_OWN: Final = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "conftest.py")
 _SECTIONS: Final = (("pyproject.toml", "tool.pytest"), ("setup.cfg", "tool:pytest"), ("tox.ini", "pytest"))
 
 

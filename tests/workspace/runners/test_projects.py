@@ -130,6 +130,12 @@ def test_tests_belong_to_the_innermost_project_of_their_language() -> None:
     assert owners(WORLD, ".") == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("name", ["pytest.toml", ".pytest.toml", "pytest.ini"])
+async def test_a_file_that_only_configures_pytest_is_what_says_so(candidate_of: MakeCandidate, name: str) -> None:
+    (project,) = await find_projects(candidate_of({name: "", "tests/test_a.py": TEST}))
+    assert project.why == f"{name} and tests such as tests/test_a.py"
+
+
 async def test_what_was_found_is_explained_with_the_file_that_said_so_and_settings_override(
     candidate_of: MakeCandidate,
 ) -> None:
