@@ -24,7 +24,7 @@ def failure_text(result: SuiteReport | Evidence, limit_chars: int = LIMIT_CHARS)
     if verdict.broken:
         parts.append(f"Broken by the change: {', '.join(verdict.broken)}")
     if verdict.removed_or_weakened:
-        parts.append("Tests removed or weakened: " + "; ".join(verdict.removed_or_weakened))
+        parts.append("Tests removed or weakened, or set up in another way: " + "; ".join(verdict.removed_or_weakened))
     if after is not None:
         parts += [_counts(after), *_suspects(after, verdict.broken), *_troubles(after)]
         parts += _failures(after, verdict.broken)

@@ -130,7 +130,8 @@ def _renames(pairs: Sequence[_Pair]) -> dict[str, str]:
 def _compare(pair: _Pair, renamed: dict[str, str]) -> list[Finding]:
     path, base = pair.edit.path, pair.edit.base_path
     if pair.new is None and pair.old is not None:
-        return [Finding(FindingKind.WEAKENED, base, f"{path} is no valid Python any more", path)]
+        line = _first_changed(pair.edit)
+        return [Finding(FindingKind.WEAKENED, base, f"{path} is no valid Python any more", path, line)]
     if pair.old is None or pair.new is None:
         return []
     findings = []
@@ -139,7 +140,8 @@ def _compare(pair: _Pair, renamed: dict[str, str]) -> list[Finding]:
         now = pair.new.get(name)
         if now is None:
             if _is_test(name, node) and case not in renamed:
-                findings.append(Finding(FindingKind.REMOVED, case, f"{case} was removed", path))
+                line = getattr(node, "lineno", 1) - 1
+                findings.append(Finding(FindingKind.REMOVED, case, f"{case} was removed", base, line))
             continue
         line = getattr(now, "lineno", 1) - 1
         texts = assertions.weaknesses(node, now)
@@ -149,7 +151,9 @@ def _compare(pair: _Pair, renamed: dict[str, str]) -> list[Finding]:
     for name, node in pair.new.items():
         if name not in pair.old and not _is_test(name, node) and not isinstance(node, ast.ClassDef):
             case = f"{base}::{name}"
-            findings += [Finding(FindingKind.WEAKENED, case, f"{case}: {t}", path) for t in assertions.new_skips(node)]
+            line = getattr(node, "lineno", 1) - 1
+            texts = assertions.new_skips(node)
+            findings += [Finding(FindingKind.WEAKENED, case, f"{case}: {text}", path, line) for text in texts]
     return findings + _module_level(pair.edit)
 
 
@@ -163,7 +167,8 @@ def _module_level(edit: FileEdit) -> list[Finding]:
         return []
     old, new = (ast.parse(entry.content) for entry in (edit.before, edit.after))
     texts = assertions.file_weaknesses(old, new)
-    return [Finding(FindingKind.WEAKENED, edit.base_path, f"{edit.path}: {text}", edit.path) for text in texts]
+    line = _first_changed(edit)
+    return [Finding(FindingKind.WEAKENED, edit.base_path, f"{edit.path}: {text}", edit.path, line) for text in texts]
 
 
 # --- configuration -------------------------------------------------------------------------------------------
@@ -186,7 +191,16 @@ def _config(edit: FileEdit) -> list[Finding]:
     parts = sorted(key for key in {*old, *new} if old.get(key) != new.get(key) and key)
     what = f" ({', '.join(parts)})" if parts else ""
     verb = "was added" if edit.before is None else "was removed" if edit.after is None else "changed"
-    return [Finding(FindingKind.CONFIG, edit.base_path, f"test configuration {verb}: {path}{what}", path)]
+    text = f"test configuration {verb}: {path}{what}"
+    return [Finding(FindingKind.CONFIG, edit.base_path, text, path, _first_changed(edit))]
+
+
+def _first_changed(edit: FileEdit) -> int | None:
+    """The first line that is another than in the base, zero-based; None where a side is missing."""
+    if edit.before is None or edit.after is None or edit.before.content == edit.after.content:
+        return None
+    old, new = (entry.content.splitlines() for entry in (edit.before, edit.after))
+    return next((line for line, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
 
 
 def _relevant(name: str, entry: Entry | None) -> dict[str, Any]:

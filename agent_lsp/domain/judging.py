@@ -12,6 +12,7 @@ from agent_lsp.domain.goal_fates import Goals, goals_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.self_regard import asks_for_tests
 from agent_lsp.domain.verdict import Decision, Verdict
+from agent_lsp.domain.weakenings import lost_strength, other_set_up
 
 _NAMED = 5
 """Tests that a reason names before it counts the rest."""
@@ -38,7 +39,7 @@ def judge(trial: Trial) -> Verdict:
         still_failing=tests.still_failing,
         flaky=tests.flaky,
         added=tests.added,
-        removed_or_weakened=_removed_or_weakened(case),
+        removed_or_weakened=(*lost_strength(trial, tests), *other_set_up(trial)),
         collected=trial.after.collected,
         ran=trial.after.ran,
         changed_lines=lines.changed,
@@ -222,7 +223,7 @@ def _not_loaded(case: _Case) -> Ruling | None:
 
 
 def _tampered(case: _Case) -> Ruling | None:
-    found = _removed_or_weakened(case)
+    found = lost_strength(case.trial, case.tests)
     if not found:
         return None
     return Decision.UNDECIDED, ["The change weakens or removes tests, which a person must look at.", *found]
@@ -343,22 +344,6 @@ def _without_rewritten(trial: Trial, tests: Comparison) -> Comparison:
     spoiled = set(rewritten_doctests(trial.edits, tests.fixed))
     fixed = tuple(case_id for case_id in tests.fixed if case_id not in spoiled)
     return replace(tests, fixed=fixed, green_only=(*tests.green_only, *sorted(spoiled))) if spoiled else tests
-
-
-def _removed_or_weakened(case: _Case) -> tuple[str, ...]:
-    trial, tests = case.trial, case.tests
-    findings = trial.integrity.of(FindingKind.REMOVED, FindingKind.WEAKENED)
-    told: list[str] = [finding.text for finding in findings]
-
-    def rest(ids: Sequence[CaseId]) -> list[CaseId]:
-        return [case_id for case_id in ids if not any(finding.concerns(case_id) for finding in findings)]
-
-    told += [f"{case_id} is not among the tests any more" for case_id in rest(tests.removed)]
-    told += [f"{case_id} ran before and is skipped now" for case_id in rest(tests.skipped)]
-    told += [
-        f"{case_id} passes only because tests or their configuration changed" for case_id in rest(tests.green_only)
-    ]
-    return tuple(dict.fromkeys(told))
 
 
 def _foreign_module(text: str, modules: Collection[str]) -> str:

@@ -102,7 +102,7 @@ def _compare(pair: _Pair, renamed: Mapping[str, str]) -> Iterator[Finding]:
             for text in _weaknesses(part, now):
                 yield Finding(_WEAKENED, case, f"{said}: {text}", path, now.line)
         elif part.is_test and said not in renamed:
-            yield Finding(FindingKind.REMOVED, case, f"{said} was removed", path)
+            yield Finding(FindingKind.REMOVED, case, f"{said} was removed", base, part.line)
         elif part.checks and not part.is_test:
             text = f"an assertion was removed: {_short(part.checks[0].text)}"
             yield Finding(_WEAKENED, case, f"{said}: {text}", path)

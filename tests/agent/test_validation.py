@@ -88,7 +88,9 @@ async def test_a_deleted_assertion_is_listed_and_never_counts_as_green(project: 
     verdict = await project.check({"calc.py": FIXED, "tests/test_calc.py": weaker})
     assert verdict.decision is Decision.UNDECIDED
     assert verdict.fixed == ()
-    assert any("assertion was removed" in row for row in verdict.removed_or_weakened)
+    (row,) = verdict.removed_or_weakened
+    assert row.endswith("an assertion was removed: `add(1, 2) == 3` (tests/test_calc.py:3)")
+    assert row in verdict.reasons
 
 
 async def test_a_goal_test_without_its_assertion_is_failed(project: Project) -> None:
@@ -102,7 +104,10 @@ async def test_a_test_made_green_by_another_expected_value_is_not_fixed(project:
     verdict = await project.check({"tests/test_calc.py": other})
     assert verdict.decision is Decision.UNDECIDED
     assert verdict.fixed == ()
-    assert any("test_add passes only because" in row for row in verdict.removed_or_weakened)
+    (row,) = verdict.removed_or_weakened
+    assert row == (
+        "tests/test_calc.py::test_add passes only because tests or their configuration changed (tests/test_calc.py:3)"
+    )
 
 
 async def test_a_new_skip_is_listed(project: Project) -> None:
@@ -283,6 +288,7 @@ async def test_a_change_of_test_configuration_caps_the_verdict(project: Project)
     verdict = await project.check({"calc.py": FIXED, "pytest.ini": "[pytest]\naddopts = -q\n"})
     assert verdict.decision is Decision.PASSED
     assert any("pytest.ini" in reason for reason in verdict.reasons)
+    assert verdict.removed_or_weakened == ("test configuration was added: pytest.ini",)
 
 
 async def test_a_conftest_that_makes_a_test_green_is_listed(project: Project) -> None:

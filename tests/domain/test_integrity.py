@@ -99,6 +99,24 @@ def test_removed_tests_are_told_and_renamed_or_moved_ones_are_known_again() -> N
     assert whole.renamed == {"tests/test_a.py::test_a": "tests/test_b.py::test_a"}
 
 
+@pytest.mark.parametrize(
+    ("path", "old", "new", "place"),
+    [
+        ("test_a.py", "\n\ndef test_a():\n    assert 1\n", "def test_a():\n    f()\n", "test_a.py:1)"),
+        ("test_a.py", "\n\ndef test_a():\n    assert 1\n", "", "test_a.py:3 before)"),
+        ("test_a.py", "\n\ndef test_a():\n    assert 1\n", None, "test_a.py:3 before)"),
+        ("test_a.py", "import a\n", "import a\n\npytestmark = skip\n", "test_a.py:2)"),
+        ("conftest.py", "import a\n\n\nx = 1\n", "import a\n\n\nx = 2\n", "conftest.py (conftest.py:4)"),
+        ("setup.cfg", "[a]\n", "[a]\n[tool:pytest]\nx=1\n", "setup.cfg ([tool:pytest]) (setup.cfg:2)"),
+        ("pytest.ini", None, "[pytest]\n", "test configuration was added: pytest.ini"),
+    ],
+)
+def test_a_finding_has_its_place_one_of_the_base_where_it_was_removed(
+    path: str, old: str | None, new: str | None, place: str
+) -> None:
+    assert look(old, new, path).findings[0].placed.endswith(place)
+
+
 def test_a_test_file_that_is_no_python_any_more_is_told() -> None:
     assert "no valid Python" in look("def test_a():\n    assert 1\n", "def (").findings[0].text
 
