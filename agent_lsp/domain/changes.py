@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from agent_lsp.domain.ids import HunkId
+from agent_lsp.domain.languages import is_code
 from agent_lsp.domain.text import Decoded, decode, decode_like, split_lines
 
 
@@ -129,7 +130,13 @@ _CONFIG_NAMES = frozenset(
         "usercustomize.py",
     }
 )
-_TEST_DIRS = frozenset({"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "fixtures"})
+_TEST_DIRS = frozenset(
+    {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "fixtures", "testdata", "test_data", "test-data"}
+)
+_RECORDED_DIRS = frozenset({"snapshots", "golden", "goldens", "cassettes"})
+"""What lies in them is expected or replayed by tests, unless it is code."""
+
+_RECORDED = (".snap", ".ambr", ".golden")
 
 _SCRIPT_TEST = re.compile(r"(?:test|test-.+|.+[_-]test)\.[cm]?[jt]sx?|.+_test\.go")
 _SCRIPT_CONFIG = re.compile(r"(?:vitest|vite|jest)\.(?:config|workspace|setup)\.\w+")
@@ -144,12 +151,14 @@ def classify(path: str) -> HunkClass:
     folders = [part.lower() for part in pure.parts[:-1]]
     if _TEST_DIRS.intersection(folders) or folders[:1] == ["testing"]:
         return HunkClass.TEST  # `testing` below a package is what the package offers to others' tests
+    if _RECORDED_DIRS.intersection(folders) and not is_code(path):
+        return HunkClass.TEST
     stem = pure.stem
     if name.endswith(".py") and (stem.startswith("test_") or stem.endswith("_test") or stem in {"test", "tests"}):
         return HunkClass.TEST
     if _SCRIPT_TEST.fullmatch(name):
         return HunkClass.TEST
-    if ".test." in name or ".spec." in name or name.endswith((".snap", ".ambr")):
+    if ".test." in name or ".spec." in name or ".approved." in name or name.endswith(_RECORDED):
         return HunkClass.TEST
     return HunkClass.SOURCE
 

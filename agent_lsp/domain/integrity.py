@@ -13,6 +13,7 @@ from typing import Any
 from agent_lsp.domain import assertions
 from agent_lsp.domain.changes import Entry, FileEdit, HunkClass, classify
 from agent_lsp.domain.findings import Finding, FindingKind
+from agent_lsp.domain.languages import is_code
 from agent_lsp.domain.script_outline import ScriptReader
 from agent_lsp.domain.script_tests import inspect_scripts
 from agent_lsp.domain.text import decode
@@ -43,7 +44,7 @@ def inspect_tests(edits: Sequence[FileEdit], scripts: ScriptReader | None = None
     changed, moved = inspect_scripts(edits, scripts)
     findings += changed
     for edit in edits:
-        findings += _config(edit)
+        findings += [*_config(edit), *_data(edit)]
     return Integrity(tuple(findings), renamed | moved)
 
 
@@ -193,6 +194,16 @@ def _config(edit: FileEdit) -> list[Finding]:
     verb = "was added" if edit.before is None else "was removed" if edit.after is None else "changed"
     text = f"test configuration {verb}: {path}{what}"
     return [Finding(FindingKind.CONFIG, edit.base_path, text, path, _first_changed(edit))]
+
+
+def _data(edit: FileEdit) -> list[Finding]:
+    """A snapshot, a recorded answer, or other data of the tests that was there before and is not what it was."""
+    path = edit.base_path
+    if edit.before is None or edit.shipped or is_code(path) or classify(path) is not HunkClass.TEST:
+        return []
+    moved = edit.after is not None and edit.path != path
+    verb = f"was moved to {edit.path}" if moved else "was removed" if edit.after is None else "changed"
+    return [Finding(FindingKind.CONFIG, path, f"data of the tests {verb}: {path}", edit.path, _first_changed(edit))]
 
 
 def _first_changed(edit: FileEdit) -> int | None:

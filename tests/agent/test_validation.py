@@ -370,5 +370,38 @@ async def test_a_change_of_data_only_is_judged_by_its_tests(tmp_path: Path) -> N
     assert "data.json" in (evidence.after.touched if evidence.after else ())
 
 
+READS_WHAT_IS_EXPECTED = """
+import json
+from calc import add, double
+
+def test_sums():
+    expected = json.load(open("testdata/expected.json"))
+    assert [add(1, 2), double(2)] == expected
+"""
+
+
+async def test_what_only_other_expected_data_makes_green_is_not_fixed(tmp_path: Path) -> None:
+    files = {"calc.py": BUGGY, "test_calc.py": READS_WHAT_IS_EXPECTED, "testdata/expected.json": "[3, 4]\n"}
+    project = Project(tmp_path, files)
+    rewritten = await project.check({"testdata/expected.json": "[-1, 4]\n"})
+    assert (rewritten.decision, rewritten.fixed) == (Decision.UNDECIDED, ())
+    assert any("test_sums passes only because" in row for row in rewritten.removed_or_weakened)
+    assert rewritten.removed_or_weakened[-1].endswith("expected.json (testdata/expected.json:1)")
+
+    goal = ("test_calc.py::test_sums",)
+    mixed = {"calc.py": BUGGY + "\nX = 1\n", "testdata/expected.json": "[-1, 4]\n"}
+    assert (await project.check(mixed, goal_tests=goal)).decision is Decision.FAILED
+
+
+async def test_a_fix_that_also_adds_and_tidies_data_of_tests_is_judged_by_the_old_data(tmp_path: Path) -> None:
+    files = {"calc.py": BUGGY, "test_calc.py": READS_WHAT_IS_EXPECTED, "testdata/expected.json": "[3, 4]\n"}
+    project = Project(tmp_path, files)
+    more = await project.check({"calc.py": FIXED, "testdata/more.json": "[]\n"})
+    assert (more.decision, more.removed_or_weakened) == (Decision.PROVEN, ())
+    tidied = await project.check({"calc.py": FIXED, "testdata/expected.json": "[3,4]\n"})
+    assert (tidied.decision, tidied.fixed) == (Decision.PASSED, ("test_calc.py::test_sums",))
+    assert len(tidied.removed_or_weakened) == 1
+
+
 def test_the_options_of_a_gate_have_their_defaults() -> None:
     assert GateOptions() == GateOptions(timeout_s=600.0, parallel=True)

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from agent_lsp.domain.changes import Entry, FileEdit
+from agent_lsp.domain.changes import Entry, FileEdit, HunkClass
 from agent_lsp.domain.findings import FindingKind
 from agent_lsp.domain.integrity import Integrity, inspect_tests
 
@@ -147,6 +147,38 @@ def test_configuration_counts_only_where_it_bears_on_the_tests(
     path: str, old: str | None, new: str | None, kinds: list[str]
 ) -> None:
     assert [finding.kind.value for finding in look(old, new, path).findings] == kinds
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "testdata/a.json",
+        "pkg/test_data/a.csv",
+        "test-data/unit/check.test",
+        "snapshots/page.html",
+        "goldens/a.txt",
+        "api/cassettes/get.yaml",
+        "tests/roots/index.rst",
+        "src/__snapshots__/a.snap",
+        "a.ambr",
+        "page.approved.txt",
+    ],
+)
+def test_changed_and_removed_data_of_tests_is_told_with_its_place_and_new_data_is_not(path: str) -> None:
+    (changed,) = look("a\nb\n", "a\nc\n", path).findings
+    assert (changed.kind, changed.placed) == (
+        FindingKind.CONFIG,
+        f"data of the tests changed: {path} ({path}:2)",
+    )
+    assert edit("a", "b", path).classes == {HunkClass.TEST}
+    assert [f.placed for f in look("a\n", None, path).findings] == [f"data of the tests was removed: {path}"]
+    assert look(None, "a\n", path).findings == ()
+
+
+def test_data_of_tests_that_moved_is_told_and_code_beside_it_is_source() -> None:
+    moved = inspect_tests([edit("a\n", "a\n", "golden/b.txt", "golden/a.txt")])
+    assert [f.placed for f in moved.findings] == ["data of the tests was moved to golden/b.txt: golden/a.txt"]
+    assert edit("x = 1\n", "x = 2\n", "app/snapshots/store.py").classes == {HunkClass.SOURCE}
 
 
 def test_a_changed_fixture_in_a_test_file_is_configuration() -> None:

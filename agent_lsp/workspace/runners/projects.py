@@ -29,7 +29,18 @@ _PYTHON_MANIFESTS: Final = (
 )
 _SHOWN: Final = frozenset({"examples", "example", "docs", "doc", "bench", "benchmarks", "vendor", "third_party"})
 _NO_PROJECTS: Final = _SHOWN | frozenset(
-    {"test", "tests", "testing", "fixtures", "__fixtures__", "testdata", "test_data", "templates", "template"}
+    {
+        "test",
+        "tests",
+        "testing",
+        "fixtures",
+        "__fixtures__",
+        "testdata",
+        "test_data",
+        "test-data",
+        "templates",
+        "template",
+    }
     | {"node_modules", "site-packages"}
 )
 """Below folders of these names lies what a project is tested with, or shows, rather than projects."""
