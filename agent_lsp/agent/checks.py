@@ -4,12 +4,14 @@ import asyncio
 import configparser
 import logging
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agent_lsp.domain.changes import FileEdit, FileMode
 from agent_lsp.domain.checker_output import READERS, CheckerFinding, NewFindings, new_findings
 from agent_lsp.domain.errors import AgentLspError
+from agent_lsp.domain.goal_findings import Fate, GoalFinding, settled
 from agent_lsp.domain.ports import Candidate, CandidatePool, Command, RunnerFinder, Trees
 from agent_lsp.domain.staging import SyntaxTrouble
 
@@ -27,7 +29,16 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "mypy": ("--no-error-summary", "--hide-error-context", "--no-color-output", "--no-pretty"),
     "pyright": ("--outputjson",),
 }
+_OF_NPM: Final = "node_modules/.bin"
 _COMPILE: Final = "import sys; compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec', dont_inherit=True)"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checkers newly find, and what became of the diagnostics among the goals."""
+
+    new: NewFindings = NewFindings()  # noqa: RUF009 - it is frozen
+    goals: tuple[GoalFinding, ...] = ()
 
 
 class Checks:
@@ -36,9 +47,14 @@ class Checks:
     def __init__(self, trees: Trees, pool: CandidatePool, finder: RunnerFinder) -> None:
         self._trees, self._pool, self._finder = trees, pool, finder
 
-    def begin(self, base_tree: str, edits: tuple[FileEdit, ...]) -> "asyncio.Task[NewFindings]":
-        """A task that gives what is newly found; whatever goes wrong with a checker, it finds nothing."""
-        return asyncio.get_running_loop().create_task(self._guarded(base_tree, edits))
+    def begin(
+        self, base_tree: str, edits: tuple[FileEdit, ...], goals: tuple[GoalFinding, ...] = ()
+    ) -> "asyncio.Task[Checked]":
+        """A task that gives what is newly found, and what became of the diagnostics among the goals.
+
+        Whatever goes wrong with a checker, it finds nothing.
+        """
+        return asyncio.get_running_loop().create_task(self._guarded(base_tree, edits, goals))
 
     async def confirmed(self, candidate: Candidate, troubles: Sequence[SyntaxTrouble]) -> tuple[SyntaxTrouble, ...]:
         """Those that the workspace's own Python cannot compile either; all of them where there is none to ask."""
@@ -55,36 +71,48 @@ class Checks:
                 found.append(trouble)
         return tuple(found)
 
-    async def _guarded(self, base_tree: str, edits: tuple[FileEdit, ...]) -> NewFindings:
+    async def _guarded(self, base_tree: str, edits: tuple[FileEdit, ...], goals: tuple[GoalFinding, ...]) -> Checked:
         try:
             async with asyncio.timeout(_LIMIT_S):
-                return await self._compared(base_tree, edits)
+                return await self._compared(base_tree, tuple(edit for edit in edits if _is_python(edit)), goals)
         except (AgentLspError, TimeoutError) as error:
             logger.info("the project's own checkers could not be asked: %s", error)
-            return NewFindings()
+            why = str(error) or f"the checkers did not end within {_LIMIT_S:.0f} s"
+            return Checked(goals=tuple(replace(goal, fate=Fate.UNKNOWN, note=why) for goal in goals))
 
-    async def _compared(self, base_tree: str, edits: tuple[FileEdit, ...]) -> NewFindings:
-        edits = tuple(edit for edit in edits if _is_python(edit))
-        tools = await self._configured(base_tree) if edits else ()
+    async def _compared(self, base_tree: str, edits: tuple[FileEdit, ...], goals: tuple[GoalFinding, ...]) -> Checked:
+        configured = await self._configured(base_tree) if edits else ()
+        tools = dict.fromkeys([*configured, *(goal.tool for goal in goals if goal.tool)])
         if not tools:
-            return NewFindings()
+            return Checked(goals=settled(goals, {}, edits))
         candidate = await self._pool.open(base_tree)
         try:
-            program = await self._program(candidate)
-            if program is None or "/" not in program:
-                return NewFindings()
-            places = {tool: f"{program.rpartition('/')[0]}/{tool}" for tool in tools}
-            present = {tool: place for tool, place in places.items() if await _is_there(candidate, place)}
-            before = await _asked(candidate, present, [edit.base_path for edit in edits if edit.before is not None])
+            present = await self._present(candidate, tools)
+            concerned = [goal.problem.path for goal in goals if await _is_file(candidate, goal.problem.path)]
+            before = await _asked(candidate, present, [*concerned, *(e.base_path for e in edits if e.before)])
             for edit in edits:
                 if edit.old_path is not None:
                     await candidate.write(edit.old_path, None)
                 await candidate.write(edit.path, edit.after)
-            after = await _asked(candidate, present, [edit.path for edit in edits if edit.after is not None])
+            concerned = [path for path in concerned if await _is_file(candidate, path)]
+            after = await _asked(candidate, present, [*concerned, *(e.path for e in edits if e.after)])
         finally:
             await candidate.close()
-        rows = [new_findings(before[tool] or (), after[tool] or ()).rows for tool in present if after[tool]]
-        return NewFindings(tuple(row for of_tool in rows for row in of_tool))
+        told = [tool for tool in present if tool in configured and after[tool]]
+        rows = [new_findings(before[tool] or (), after[tool] or ()).rows for tool in told]
+        asked = {tool: (before[tool], after[tool]) for tool in present}
+        return Checked(NewFindings(tuple(row for of_tool in rows for row in of_tool)), settled(goals, asked, edits))
+
+    async def _present(self, candidate: Candidate, tools: Iterable[str]) -> dict[str, str]:
+        """Where each of the tools is that are there: beside the workspace's Python, or where npm puts it."""
+        program = await self._program(candidate)
+        own = [program.rpartition("/")[0]] if program is not None and "/" in program else []
+        places: dict[str, str] = {}
+        for tool in tools:
+            for folder in (*own, *([f"{candidate.root}/{_OF_NPM}"] if tool == "pyright" else ())):
+                if tool not in places and await _is_there(candidate, f"{folder}/{tool}"):
+                    places[tool] = f"{folder}/{tool}"
+        return places
 
     async def _configured(self, tree: str) -> tuple[str, ...]:
         """The checkers that the workspace configures."""
@@ -112,9 +140,14 @@ async def _is_there(candidate: Candidate, place: str) -> bool:
     return (await candidate.run(Command(("test", "-x", place), timeout_s=10.0))).exit_status == 0
 
 
+async def _is_file(candidate: Candidate, path: str) -> bool:
+    return path.endswith(".py") and await candidate.read(path) is not None
+
+
 async def _asked(
     candidate: Candidate, tools: Mapping[str, str], paths: Sequence[str]
 ) -> dict[str, list[CheckerFinding] | None]:
+    paths = tuple(dict.fromkeys(paths))
     found: dict[str, list[CheckerFinding] | None] = {}
     for tool, place in tools.items():
         cache = ("--cache-dir", f"{candidate.scratch}/mypy") if tool == "mypy" else ()

@@ -1,6 +1,7 @@
 """Owns the runs that have the last word on an earlier verdict: all tests after some, one piece after several parts."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -37,12 +38,16 @@ class Trying:
 
 @dataclass(slots=True)
 class Pending:
-    """A verdict, and the run that could follow on it or already does: `task` is one that began by itself."""
+    """A verdict, and the run that could follow on it or already does: `task` is one that began by itself.
+
+    `dress` adds what is known of the change besides its tests.
+    """
 
     job: Trying
     first: Evidence
     task: "asyncio.Task[Evidence] | None" = None
     followed: bool = False
+    dress: Callable[[Evidence], Evidence] = lambda evidence: evidence
 
 
 class LastWord:
@@ -82,10 +87,10 @@ class LastWord:
                 old.task.cancel()
         self._pending[key] = pending
 
-    def renew(self, evidence: Evidence) -> None:
-        """More is known of a verdict that is kept."""
+    def renew(self, evidence: Evidence, dress: Callable[[Evidence], Evidence]) -> None:
+        """More is known of a verdict that is kept, and holds for what follows on it too."""
         if (pending := self._pending.get(evidence.verdict.candidate)) is not None:
-            pending.first = evidence
+            pending.first, pending.dress = evidence, dress
 
     def drop_unfollowed(self) -> None:
         """Runs that began on their own and whose change was not proposed."""
@@ -100,11 +105,11 @@ class LastWord:
 
     async def _followed(self, pending: Pending) -> Settled:
         try:
-            settled = settle(pending.first, await self._run(pending))
+            settled = settle(pending.first, pending.dress(await self._run(pending)))
             if settled.audited and in_parts(settled.evidence) and settled.evidence.verdict.decision.acceptable:
                 again = replace(pending, first=settled.evidence, task=None)
                 pending.task = None
-                last = settle(settled.evidence, await self._run(again))
+                last = settle(settled.evidence, again.dress(await self._run(again)))
                 settled = replace(last, missed=settled.missed, audited=True)
         except asyncio.CancelledError:
             pending.task = None  # it may be followed once more

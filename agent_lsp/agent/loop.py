@@ -28,6 +28,7 @@ from agent_lsp.domain.errors import (
     StuckError,
 )
 from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.goal_findings import is_diagnostic, names_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.plan import Plan, Reflection, ReflectionDecision, StepState
 from agent_lsp.domain.task import Mode, RunState
@@ -233,8 +234,8 @@ class Loop:
 
     async def _take_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence | None) -> None:
         """Takes an engine's evidence if it is about exactly this tree."""
-        if evidence is None or not edits:
-            return
+        if evidence is None or not edits or any(map(is_diagnostic, self._goal_tests)):
+            return  # engines ask tests alone
         tree = await self._world.trees.write(self.workshop.base.tree, edits)
         if evidence.verdict.candidate == tree:
             self._keep_evidence(edits, evidence)
@@ -389,6 +390,5 @@ class Loop:
 
 
 def _goal_tests(run: Run) -> tuple[CaseId, ...]:
-    """The named tests, and the failing tests whose diagnostics the run was started from."""
-    from_problems = (problem.code for problem in run.goal.problems if "::" in problem.code)
-    return tuple(dict.fromkeys((*run.goal.tests, *from_problems)))
+    """The named tests, and the diagnostics that the run was started from; of a failing test, the test."""
+    return tuple(dict.fromkeys((*run.goal.tests, *names_of(run.goal.problems))))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from agent_lsp.agent.proposals import Proposal, part_goals
 from agent_lsp.domain.changes import FileEdit, FileHunks, Hunk, hunks_of, lines_after, select
+from agent_lsp.domain.goal_findings import is_diagnostic
 from agent_lsp.domain.ids import CaseId, HunkId
 from agent_lsp.domain.verdict import Verdict
 
@@ -14,7 +15,8 @@ def missing_reason(proposal: Proposal, wanted: Collection[HunkId], verdict: Verd
     """Why a part of the proposal is not acceptable: the tests that need hunks which it leaves out."""
     count = f"{len(wanted)} of {len(proposal.hunk_ids)} hunks"
     fixed = set(verdict.fixed)
-    unfixed = [test for test in part_goals(proposal) if test in verdict.still_failing or test not in fixed]
+    goals = [goal for goal in part_goals(proposal) if not is_diagnostic(goal)]
+    unfixed = [test for test in goals if test in verdict.still_failing or test not in fixed]
     tests = list(dict.fromkeys((*unfixed, *verdict.broken)))
     if not tests:
         said = " ".join(verdict.reasons) or "The tests could not tell."

@@ -4,15 +4,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
-from agent_lsp.agent.checks import Checks
+from agent_lsp.agent.checks import Checked, Checks
 from agent_lsp.agent.goal_tests import find_goals
 from agent_lsp.agent.last_word import LastWord, Pending, Trying, ended, failed, in_parts, told
 from agent_lsp.agent.suite_runs import Manner
 from agent_lsp.agent.validation import Gate, OnProgress
 from agent_lsp.domain import staging
 from agent_lsp.domain.changes import FileEdit
+from agent_lsp.domain.goal_findings import split_goals, with_fates
 from agent_lsp.domain.goal_names import selection_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.impact import Selection, SuiteFacts, guessed_whole_s, select
@@ -108,12 +110,15 @@ class StagedGate:
         on_progress: OnProgress | None = None,
     ) -> Evidence:
         """See Judge. What is proposed waits for the affected tests only, where the suite is large."""
+        goal_tests, wanted = split_goals(goal_tests)
         job = Trying(base_tree, edits, goal_tests, on_progress)
         self._last.drop_unfollowed()
         if (broken := await self._unparsable(job)) is not None:
             return broken
         options = self._ports.options()
-        checks = self._checks.begin(base_tree, edits) if options.findings != "off" else None
+        asked = bool(wanted) or options.findings != "off"
+        checks = self._checks.begin(base_tree, edits, wanted) if asked else None
+        dress: Callable[[Evidence], Evidence] = _as_it_is
         try:
             if scope or not options.impact:
                 evidence = await self._gate.validate(
@@ -123,14 +128,16 @@ class StagedGate:
             else:
                 evidence = await self._in_stages(job, options)
             if checks is not None:
-                await asyncio.wait({checks}, timeout=max(_CHECKS_WAIT_S, 0.5 * evidence.verdict.duration_s))
+                patience_s = None if wanted else max(_CHECKS_WAIT_S, 0.5 * evidence.verdict.duration_s)
+                await asyncio.wait({checks}, timeout=patience_s)
                 if checks.done():
-                    evidence = staging.with_findings(evidence, checks.result(), block=options.findings == "block")
+                    dress = partial(_dressed, checks.result(), options.findings)
         finally:
             if checks is not None:
                 checks.cancel()
                 await asyncio.gather(checks, return_exceptions=True)
-        self._last.renew(evidence)
+        evidence = dress(evidence)
+        self._last.renew(evidence, dress)
         return evidence
 
     async def run_once(
@@ -320,3 +327,14 @@ class StagedGate:
         if worthwhile and not hopeless:
             self._last.keep(Pending(job, evidence, None if failed(whole) else whole))
         return evidence
+
+
+def _dressed(checked: Checked, findings: str, evidence: Evidence) -> Evidence:
+    """A verdict of tests, with what the project's own checkers have to say."""
+    if findings != "off":
+        evidence = staging.with_findings(evidence, checked.new, block=findings == "block")
+    return with_fates(evidence, checked.goals)
+
+
+def _as_it_is(evidence: Evidence) -> Evidence:
+    return evidence

@@ -12,6 +12,7 @@ from agent_lsp.agent.parts import place_of, runs_hunk
 from agent_lsp.agent.proposals import Proposal, part_goals, part_of
 from agent_lsp.agent.shelf import ReviewPorts, Shelf
 from agent_lsp.domain.errors import AgentLspError
+from agent_lsp.domain.goal_findings import is_diagnostic
 from agent_lsp.domain.ids import CaseId, HunkId
 from agent_lsp.domain.verdict import Verdict
 
@@ -35,7 +36,8 @@ class Lack:
     @classmethod
     def of(cls, proposal: Proposal, wanted: Hunks, verdict: Verdict) -> "Lack":
         """What a refused part's verdict names: goal tests that it does not fix, and tests that it breaks."""
-        unfixed = [test for test in part_goals(proposal) if test not in verdict.fixed]
+        goals = [goal for goal in part_goals(proposal) if not is_diagnostic(goal)]
+        unfixed = [test for test in goals if test not in verdict.fixed]
         return cls(wanted, tuple(dict.fromkeys([*unfixed, *verdict.broken])))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _MYPY_LINE: Final = re.compile(r"^(?P<path>[^:\n]+\.pyi?):(?P<line>\d+):(?:\d+:)? error: (?P<text>.+)$")
+_LINE_NUMBER: Final = re.compile(r"\bline \d+")
 _NAMED: Final = 3
 
 
@@ -19,6 +20,11 @@ class CheckerFinding:
     path: str
     line: int
     text: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What stays the same of it when lines move."""
+        return (self.tool, self.path, _LINE_NUMBER.sub("line", self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,11 @@ class NewFindings:
 
 def new_findings(before: Iterable[CheckerFinding], after: Sequence[CheckerFinding]) -> NewFindings:
     """By tool, file and text: a finding that only moved to another line is none."""
-    known = Counter((row.tool, row.path, row.text) for row in before)
+    known = Counter(row.key for row in before)
     fresh = []
     for row in after:
-        key = (row.tool, row.path, row.text)
-        if known[key]:
-            known[key] -= 1
+        if known[row.key]:
+            known[row.key] -= 1
         else:
             fresh.append(row)
     return NewFindings(tuple(fresh))

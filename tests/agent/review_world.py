@@ -15,6 +15,7 @@ from agent_lsp.agent.validation import Gate
 from agent_lsp.domain.changes import Entry, FileEdit, FileMode
 from agent_lsp.domain.errors import RefusedError
 from agent_lsp.domain.events import Event, EventKind
+from agent_lsp.domain.goal_findings import split_goals
 from agent_lsp.domain.keeping import Checkpoint, CheckpointRow, CheckpointState
 from agent_lsp.domain.ports import Buffer, BufferChange, BufferOutcome, Clock, Snapshot, Was
 from agent_lsp.domain.task import Goal, RunState
@@ -209,7 +210,9 @@ class ContentGate:
         now = {name for name, check in self.checks.items() if check(after)}
         fixed, broken = sorted(now - was), sorted(was - now)
         failing = sorted(set(self.checks) - now - was)
-        decision = self.decision or _decide(fixed, broken, [test for test in goal_tests if test not in now])
+        decision = self.decision or _decide(
+            fixed, broken, [test for test in split_goals(goal_tests)[0] if test not in now]
+        )
         verdict = Verdict(
             decision,
             ("judged by content",),

@@ -15,9 +15,10 @@ from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.laboratory import Laboratory, laboratory, memory_of
 from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.events import EventKind
+from agent_lsp.domain.goal_findings import names_of
 from agent_lsp.domain.ids import ProposalId
 from agent_lsp.domain.staging import IN_THE_BACKGROUND
-from agent_lsp.domain.task import Goal, RunState
+from agent_lsp.domain.task import Goal, Problem, RunState
 from agent_lsp.domain.verdict import Decision, Evidence, Verdict
 from agent_lsp.workspace.layout import cache_dir
 
@@ -278,6 +279,35 @@ async def test_new_findings_of_the_projects_own_linter_are_told_and_stop_a_chang
     assert (await shop.verdict(change)).decision is Decision.UNDECIDED
     shop.open(newFindings="off")
     assert not any(reason.startswith("ruff") for reason in (await shop.verdict(change)).reasons)
+
+
+UNUSED = Problem("calc.py", 0, "`os` imported but unused", "Ruff", "F401")
+"""What an editor shows for the import in the test below."""
+
+
+async def test_a_change_that_leaves_the_diagnostic_it_was_started_from_is_not_accepted_not_by_the_whole_suite_either(
+    shops: Any,
+) -> None:
+    shop: Shop = shops({**FILES, "calc.py": "import os\n\n" + ADD})
+    goals = names_of([UNUSED])
+    await learned(shop)
+    left = await shop.evidence({"calc.py": "import os\n\n" + FIXED}, goal_tests=goals)
+    assert (left.verdict.decision, left.verdict.selection) == (Decision.FAILED, "impacted")
+    assert left.verdict.reasons[0] == (
+        "The problem that this was started from is still there: calc.py:1 Ruff: `os` imported but unused."
+    )
+    assert left.verdict.fixed == ("tests/test_calc.py::test_add",)
+    whole = shop.labs[-1].gate.follow(left)
+    assert whole is None or (await whole).evidence.verdict.decision is Decision.FAILED
+
+    gone = await shop.evidence({"calc.py": FIXED}, goal_tests=goals)
+    assert gone.verdict.decision is Decision.PROVEN
+    assert any(reason.startswith("The problem that this was started from is gone: ") for reason in gone.verdict.reasons)
+    whole = shop.labs[-1].gate.follow(gone)
+    assert whole is not None
+    last = (await whole).evidence.verdict
+    assert last.decision is Decision.PROVEN
+    assert any(reason.startswith("The problem that this was started from is gone: ") for reason in last.reasons)
 
 
 class Offers:
