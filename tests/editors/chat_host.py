@@ -118,6 +118,14 @@ class ChatHost:
         """A new chat."""
         self._write({"do": "forget"})
 
+    def hold(self, method: str) -> None:
+        """The server's messages of a method do not come in before `release`; each is told as `{"held": method}`."""
+        self._write({"do": "hold", "method": method})
+
+    def release(self) -> None:
+        """What was held comes in."""
+        self._write({"do": "release"})
+
     def kill_server(self) -> None:
         """`kill -9`."""
         self._write({"do": "kill"})

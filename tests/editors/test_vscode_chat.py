@@ -171,6 +171,23 @@ async def test_a_question_has_its_options_as_buttons_and_takes_the_next_prompt_a
             await asyncio.sleep(0.1)
 
 
+async def test_an_answer_ends_with_the_question_however_late_that_comes(opened: Open) -> None:
+    again = Call("ask_user", {"question": "How far?", "options": ["near", "far"]})
+    brain = ScriptedBrain([calls(ASK), calls(again), calls(FIX), calls(finish())])
+    host = await opened(brain)
+    for question, options in (("Which way?", ["left", "right"]), ("How far?", ["near", "far"])):
+        host.hold("agent/blocked")
+        asked = host.begin("make add add" if question == "Which way?" else "left")
+        await host.until(lambda: any("held" in row for row in host.others))
+        assert "blocked" in (await host.ask(command="status")).text
+        assert not asked.ended.is_set(), asked.text
+        host.release()
+        await host.whole(asked)
+        assert question in asked.text
+        assert asked.buttons == [*options, "Cancel"]
+        host.others.clear()
+
+
 async def test_a_plan_waits_is_shown_and_is_made_anew_with_what_is_said(opened: Open) -> None:
     other = calls(Call("pass_on", {"words": "one step is enough"}), text="I make another plan.")
     brain = ScriptedBrain([calls(FIX), calls(finish())], planning=[plan("Look", "Mend"), plan("Mend")], chat=[other])

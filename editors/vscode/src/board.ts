@@ -61,6 +61,9 @@ export class Board implements vscode.Disposable {
 
   takeProgress(message: ProgressMessage): void {
     this.progress.set(message.runId, message);
+    if (message.state !== "blocked") {
+      this.questions.delete(message.runId);
+    }
     const row = this.runs.get(message.runId);
     if (row !== undefined) {
       this.runs.set(message.runId, { ...row, state: message.state, step: message.step });
@@ -68,7 +71,7 @@ export class Board implements vscode.Disposable {
     this.changes.fire();
   }
 
-  /** What a run asked last; it waits for the answer while it is blocked. */
+  /** What a run asks. It comes after the news that the run is blocked, and is over with it. */
   takeQuestion(asked: BlockedMessage): void {
     this.questions.set(asked.runId, asked);
     this.changes.fire();

@@ -71,7 +71,8 @@ export class ChatStory {
           tell(now);
           return undefined;
         }
-        return true;
+        const itsQuestionComes = now.state === "blocked" && !this.board.questions.has(runId);
+        return itsQuestionComes ? undefined : true;
       },
       () => false,
     );

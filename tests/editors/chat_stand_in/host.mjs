@@ -2,6 +2,7 @@
 // buttons by lines of JSON, and is told by such lines what the editor would show.
 import * as readline from "node:readline";
 import * as vscode from "vscode";
+import { held } from "vscode-languageclient/node";
 import { Board } from "../../../editors/vscode/src/board";
 import { Calls } from "../../../editors/vscode/src/calls";
 import { registerChat } from "../../../editors/vscode/src/chat";
@@ -75,6 +76,11 @@ const does = {
     return vscode.commands.executeCommand(command, ...given);
   },
   forget: () => history.splice(0),
+  hold: ({ method }) => Object.assign(held, { method }),
+  release: () => {
+    held.method = undefined;
+    held.messages.splice(0).forEach((handle) => handle());
+  },
   kill: () => connection.client.process.kill("SIGKILL"),
 };
 

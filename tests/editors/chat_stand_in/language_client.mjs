@@ -1,6 +1,6 @@
 // Owns a client of the real server over its pipes, with as much of vscode-languageclient's interface as is used.
 import { spawn } from "node:child_process";
-import { setup, workspace } from "vscode";
+import { setup, told, workspace } from "vscode";
 
 export const State = { Stopped: 1, Running: 2, Starting: 3 };
 export const MessageType = { Error: 1, Warning: 2, Info: 3 };
@@ -14,6 +14,9 @@ export class RequestType {
     this.method = method;
   }
 }
+
+/** Messages of one method that wait to be let through. */
+export const held = { method: undefined, messages: [] };
 
 const name = (method) => (typeof method === "string" ? method : method.method);
 
@@ -103,7 +106,13 @@ export class LanguageClient {
     }
   }
 
-  async handle({ id, method, params, result, error }) {
+  async handle(message) {
+    const { id, method, params, result, error } = message;
+    if (method !== undefined && held.method === method) {
+      held.messages.push(() => this.handle(message));
+      told.send({ held: method });
+      return;
+    }
     if (method === undefined) {
       const { resolve, reject } = this.waiting.get(id);
       this.waiting.delete(id);
