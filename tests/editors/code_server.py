@@ -94,8 +94,9 @@ class CodeServer:
         trusts: bool = True,
     ) -> Window:
         """A fresh page on a folder, or a workspace of several, its server judged from between."""
-        judged = self._home / f"judged-{folder.name}.json"
-        server = through(judged, [sys.executable, "-m", "agent_lsp"])
+        judged = self._home / f"judged-{folder.name}"
+        judged.mkdir(exist_ok=True)
+        server = through(judged / "PID.json", [sys.executable, "-m", "agent_lsp"])
         where = _configured(folder, also, {"agentLsp.server.path": server, **(settings or {})})
         future = self._hands[str(folder)] = asyncio.get_running_loop().create_future()
         await self._browser.call(

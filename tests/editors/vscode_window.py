@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.judge.proxy import all_judged
+
 Json = dict[str, Any]
 
 WAIT_S = 150.0
@@ -187,10 +189,7 @@ class Window:
         return seen[-1]
 
     async def wrong(self) -> list[str]:
-        """What the server said wrongly in this window; the server ends by it."""
+        """What was said wrongly by any server of this window, and to it by the extension; the server ends by it."""
         await self.host("await vscode.commands.executeCommand('agentLsp.stop')")
-        async with asyncio.timeout(20):
-            while not self.judged.exists():
-                await asyncio.sleep(0.02)
-        wrong: list[str] = json.loads(self.judged.read_text(encoding="utf-8"))
-        return wrong
+        assert list(self.judged.glob("*.began")), "no server was judged"
+        return await all_judged(self.judged)

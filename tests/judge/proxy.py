@@ -2,12 +2,15 @@
 
     python -m tests.judge.proxy LOG COMMAND …     # stands in for the server COMMAND; LOG gets what is wrong, at the end
 
-Bytes go through as they are; frames are read on the way. Only what the server says wrongly is told.
+Bytes go through as they are; frames are read on the way. Told is what the server says wrongly, what any client says
+wrongly in our own messages, and what a server that was shut down in order never answered. `PID` in the name of LOG
+stands for the number of this process: each start of a server has a log of its own, and a file `.began` beside it.
 """
 
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def through(log: Path, command: list[str]) -> list[str]:
-    """The command that judges another."""
+    """The command that judges another, into the log, or one a start where its name has `PID` in it."""
     return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {_MAIN}", str(log), *command]
 
 
@@ -34,17 +37,33 @@ async def judged(log: Path) -> list[str]:
     return wrong
 
 
+async def all_judged(folder: Path) -> list[str]:
+    """What was said wrongly in any of the conversations whose logs are in a folder, once all have ended."""
+    wrong: list[str] = []
+    for began in sorted(folder.glob("*.began")):
+        async with asyncio.timeout(60):
+            while Path("/proc", began.stem).exists():
+                await asyncio.sleep(0.02)
+        wrong += await judged(began.with_suffix(".json"))
+    return wrong
+
+
+_OURS = re.compile(r"client: (?:(?:result|error) of )?(?:agent/|memory/|workspace/executeCommand)")
 _MAIN = "from tests.judge.proxy import main; sys.exit(main())"
 
 
 def main() -> int:
     """Runs the server; its exit status."""
-    log, *command = sys.argv[1:]
+    name, *command = sys.argv[1:]
+    log = Path(name.replace("PID", str(os.getpid())))
+    if "PID" in name:
+        log.with_suffix(".began").touch()
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdin is not None
     assert server.stdout is not None
     judge, lock = Judge(), threading.Lock()
     closing: list[object] = []
+    closed: list[bool] = []
 
     def client_says(message: Any) -> None:
         judge.client_says(message)
@@ -54,7 +73,8 @@ def main() -> int:
     def server_says(message: Any) -> None:
         judge.server_says(message)
         if closing and isinstance(message, dict) and "method" not in message and message.get("id") in closing:
-            _write(Path(log), judge)  # an editor may kill what it has shut down
+            closed.append(True)
+            _write(log, judge)  # an editor may kill what it has shut down
 
     def to_server() -> None:
         assert server.stdin is not None
@@ -65,7 +85,9 @@ def main() -> int:
     _pump(server.stdout, sys.stdout.buffer, server_says, lock)
     status = server.wait()
     with lock:
-        _write(Path(log), judge)
+        if closed and status == 0:
+            judge.problems += [f"server: {method}: was never answered" for method in judge.unanswered()]
+        _write(log, judge)
     if status < 0:  # killed: the thread still reads from the editor, and an ordinary exit would wait for its lock
         sys.stdout.flush()
         os._exit(128 - status)
@@ -74,7 +96,7 @@ def main() -> int:
 
 def _write(log: Path, judge: Judge) -> None:
     part = log.with_name(log.name + ".part")
-    wrong = [problem for problem in judge.problems if problem.startswith("server:")]
+    wrong = [problem for problem in judge.problems if problem.startswith("server:") or _OURS.match(problem)]
     part.write_text(json.dumps(wrong), encoding="utf-8")
     part.rename(log)
 

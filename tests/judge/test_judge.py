@@ -1,5 +1,6 @@
 """The judge itself: it lets a lawful conversation pass and tells what is wrong in any other."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from agent_lsp.server.command_shapes import COMMANDS
 from tests.judge import schema
 from tests.judge.judge import CONVERSATIONS, Judge
 from tests.judge.meta_model import MISSING, load
-from tests.judge.proxy import judged, through
+from tests.judge.proxy import all_judged, judged, through
 
 needs_model = pytest.mark.skipif(load() is None, reason=MISSING)
 
@@ -176,3 +177,49 @@ async def test_a_conversation_of_any_client_is_judged_from_between(tmp_path: Pat
     assert done.stdout.endswith(said)
     assert done.returncode == 3
     assert any("stpes" in problem for problem in await judged(tmp_path / "wrong.json"))
+
+
+_MUTE = """
+import json, sys
+def read():
+    length = 0
+    while (line := sys.stdin.buffer.readline().strip()):
+        length = int(line.split(b":")[1])
+    return json.loads(sys.stdin.buffer.read(length))
+while (message := read())["method"] != "exit":
+    if message["method"] in ("initialize", "shutdown"):
+        result = {"capabilities": {}} if message["method"] == "initialize" else None
+        body = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        sys.stdout.buffer.write(b"Content-Length: %d\\r\\n\\r\\n" % len(body) + body)
+        sys.stdout.buffer.flush()
+"""
+
+
+async def test_each_start_has_its_log_of_our_own_messages_from_both_sides_and_of_what_was_never_answered(
+    tmp_path: Path,
+) -> None:
+    start = {"processId": None, "rootUri": None, "capabilities": {}}
+    odd = {"command": "agent.status", "arguments": [{"runID": "r_1"}]}
+    said = [
+        {"id": 1, "method": "initialize", "params": start},
+        {"method": "initialized", "params": {}},
+        {"id": 2, "method": "agent/control", "params": {"runId": "r_1", "action": "stop"}},
+        {"id": 3, "method": "workspace/executeCommand", "params": odd},
+        {"id": 4, "method": "shutdown"},
+        {"method": "exit"},
+    ]
+    frames = b"".join(
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        for body in (json.dumps({"jsonrpc": "2.0", **message}).encode() for message in said)
+    )
+    command = through(tmp_path / "PID.json", [sys.executable, "-c", _MUTE])
+    for _ in range(2):
+        done = await asyncio.to_thread(subprocess.run, command, input=frames, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    wrong = await all_judged(tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert len([problem for problem in wrong if problem.startswith("client: agent/control: ")]) == 2, wrong
+    assert len([problem for problem in wrong if "runID" in problem]) == 2, wrong
+    assert wrong.count("server: agent/control: was never answered") == 2
+    assert wrong.count("server: workspace/executeCommand: was never answered") == 2
