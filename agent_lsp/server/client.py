@@ -37,6 +37,7 @@ class ClientTraits:
     text_content: bool = False
     transactional: bool = False
     lends_models: bool = False
+    short_lenses: bool = False
 
     @property
     def takes_document_changes(self) -> bool:
@@ -78,6 +79,7 @@ def traits_of(params: Mapping[str, Any]) -> ClientTraits:
         transactional=has("workspace.workspaceEdit.documentChanges")
         and _at(capabilities, "workspace.workspaceEdit.failureHandling") in _ALL_OR_NOTHING,
         lends_models=has("experimental.agentLsp.models"),
+        short_lenses=has("experimental.agentLsp.shortLenses"),
     )
 
 

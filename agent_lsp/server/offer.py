@@ -12,7 +12,10 @@ HERE: Final = (QUICKFIX, SOURCE)
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One thing to do. `kinds` are tried in order against the client's filter; `refused` says why it cannot be done."""
+    """One thing to do. `kinds` are tried in order against the client's filter; `refused` says why it cannot be done.
+
+    `short` is a title for a narrow place where what it is about is shown beside; empty where the title is short.
+    """
 
     title: str
     kinds: tuple[str, ...]
@@ -21,3 +24,4 @@ class Offer:
     refused: str | None = None
     preferred: bool = False
     diagnostics: Sequence[Any] = field(default=())
+    short: str = ""

@@ -94,12 +94,15 @@ def answers(row: Json, question: Json) -> list[Offer]:
 def plan_offers(row: Json) -> list[Offer]:
     """What can be done with a plan that waits for approval."""
     goal, run_id = shorten(str(row.get("goal", ""))), row["runId"]
+    rows: Sequence[tuple[str, str, Json, str]] = (
+        (f"Approve plan of {goal}", "agent.plan.approve", {}, ""),
+        (f"Approve step by step: {goal}", "agent.plan.approve", {"stepwise": True}, "Approve step by step"),
+        (f"Reject plan of {goal}", "agent.plan.reject", {}, "Reject plan"),
+        (f"Show plan of {goal}", "agent.show", {}, "Show plan"),
+        (f"Edit plan of {goal}", "agent.show", {"edit": True}, "Edit plan"),
+    )
     return [
-        Offer(f"Approve plan of {goal}", _WAITING, "agent.plan.approve", {"runId": run_id}),
-        Offer(f"Approve step by step: {goal}", _WAITING, "agent.plan.approve", {"runId": run_id, "stepwise": True}),
-        Offer(f"Reject plan of {goal}", _WAITING, "agent.plan.reject", {"runId": run_id}),
-        Offer(f"Show plan of {goal}", _WAITING, "agent.show", {"runId": run_id}),
-        Offer(f"Edit plan of {goal}", _WAITING, "agent.show", {"runId": run_id, "edit": True}),
+        Offer(title, _WAITING, command, {"runId": run_id, **more}, short=short) for title, command, more, short in rows
     ]
 
 

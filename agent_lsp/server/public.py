@@ -62,7 +62,7 @@ def public_proposal(session: Session, desk: Desk, card: Card) -> "shapes.Proposa
         "runId": card.run_id,
         "summary": card.data.get("summary", ""),
         "stale": card.stale,
-        "files": [_public_file(session, desk, row) for row in card.files],
+        "files": [_public_file(session, desk, card, row) for row in card.files],
         "diff": card.data.get("diff", ""),
         "verdict": public_verdict(session, desk, card.verdict),
         "state": cast("shapes.RunState", desk.board.state_of(card.run_id) or card.data.get("state", "proposed")),
@@ -81,9 +81,19 @@ def public_proposal(session: Session, desk: Desk, card: Card) -> "shapes.Proposa
     return answer
 
 
-def _public_file(session: Session, desk: Desk, row: Mapping[str, Any]) -> "shapes.ChangedFile":
+def steps_of(desk: Desk, card: Card, row: Mapping[str, Any]) -> list[str]:
+    """The steps of the plan that name a file, numbered."""
+    steps = desk.board.plans.get(card.run_id, {}).get("steps") or ()
+    return [
+        f"{number}. {step.get('title', '')}"
+        for number, step in enumerate(steps, 1)
+        if row.get("path") in (step.get("files") or ())
+    ]
+
+
+def _public_file(session: Session, desk: Desk, card: Card, row: Mapping[str, Any]) -> "shapes.ChangedFile":
     old_path = row.get("oldPath")
-    return {
+    answer: shapes.ChangedFile = {
         "uri": session.uri(desk, str(row.get("path"))),
         "kind": row.get("kind", "modify"),
         "oldUri": session.uri(desk, old_path) if isinstance(old_path, str) else None,
@@ -91,6 +101,9 @@ def _public_file(session: Session, desk: Desk, row: Mapping[str, Any]) -> "shape
         "baseSha256": row.get("baseSha256"),
         "hunks": [_public_hunk(session, hunk) for hunk in row.get("hunks", ())],
     }
+    if steps := steps_of(desk, card, row):
+        answer["steps"] = steps
+    return answer
 
 
 def _public_hunk(session: Session, hunk: Mapping[str, Any]) -> "shapes.Hunk":
@@ -108,6 +121,8 @@ def _public_hunk(session: Session, hunk: Mapping[str, Any]) -> "shapes.Hunk":
     }
     if hunk.get("tests"):
         answer["tests"], answer["testCount"] = list(hunk["tests"]), int(hunk.get("testCount") or 0)
+    if hunk.get("unrun"):
+        answer["unrun"] = [int(line) for line in hunk["unrun"]]
     return answer
 
 

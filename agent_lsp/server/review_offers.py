@@ -21,27 +21,44 @@ from agent_lsp.server.public import (
 def accept(card: Card, state: str, hunk: Json | None) -> Offer:
     """The offer to apply one hunk of a proposal, or all of it."""
     first = ", tested first" if hunk is not None and still_fits(card, hunk) else ""
-    title = f"Accept {_what(card, hunk)} ({_verdict(card, hunk)}{first})"
+    verdict = f"({_verdict(card, hunk)}{first})"
     refused = refusal(card, state, hunk)
-    return Offer(title, HERE, "agent.apply", _meant(card, hunk), refused, preferred=hunk is not None)
+    return Offer(
+        f"Accept {_what(card, hunk)} {verdict}",
+        HERE,
+        "agent.apply",
+        _meant(card, hunk),
+        refused,
+        preferred=hunk is not None,
+        short=f"Accept {_which(card, hunk)} {verdict}",
+    )
 
 
 def discard(card: Card, state: str, hunk: Json | None) -> Offer:
     """The offer to drop one hunk of a proposal, or all of it; not while it is being written."""
     title = f"Discard {_what(card, hunk)} ({_verdict(card, hunk)})"
     refused = "It is being applied; roll it back afterwards." if state == RunState.APPLYING else None
-    return Offer(title, HERE, "agent.discard", _meant(card, hunk), refused)
+    short = f"Discard {_which(card, hunk)}"
+    return Offer(title, HERE, "agent.discard", _meant(card, hunk), refused, short=short)
 
 
 def show(card: Card) -> Offer:
     """The offer to open the diff."""
-    return Offer(f"Show diff of {_count(card)} ({verdict_title(card)})", HERE, "agent.show", _meant(card, None))
+    title = f"Show diff of {_count(card)} ({verdict_title(card)})"
+    return Offer(title, HERE, "agent.show", _meant(card, None), short="Show diff")
 
 
 def _what(card: Card, hunk: Json | None) -> str:
     if hunk is not None:
         return f"change {hunk_title(hunk)}"
     return f"all ({_count(card)}): {shorten(str(card.data.get('summary') or 'proposal'))}"
+
+
+def _which(card: Card, hunk: Json | None) -> str:
+    if hunk is not None:
+        return "change"
+    count = sum(1 for _ in card.hunks())
+    return "all" if count == 1 else f"all {count}"
 
 
 def _verdict(card: Card, hunk: Json | None) -> str:
@@ -59,7 +76,8 @@ def _count(card: Card) -> str:
 
 def retest(card: Card) -> Offer:
     """The offer to test a stale proposal again now."""
-    return Offer(f"Test again ({verdict_title(card)})", HERE, "agent.revalidate", _meant(card, None))
+    title = f"Test again ({verdict_title(card)})"
+    return Offer(title, HERE, "agent.revalidate", _meant(card, None), short="Test again (stale)")
 
 
 def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
@@ -70,14 +88,17 @@ def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
     elif card.suggestion:
         argument = {"proposalId": card.id, "hunks": card.suggestion}
         what = f"{len(card.suggestion)} changes that pass together ({title})"
-        yield Offer(f"Accept the {what}", HERE, "agent.apply", argument, refused)
+        short = f"Accept the {len(card.suggestion)} that pass together"
+        yield Offer(f"Accept the {what}", HERE, "agent.apply", argument, refused, short=short)
     mine = [str(hunk["id"]) for row, hunk in card.hunks() if row.get("path") == path]
     if len(mine) > 1 and len(mine) < sum(1 for _ in card.hunks()):
         argument = {"proposalId": card.id, "hunks": mine}
         name = path.rpartition("/")[2]
-        yield Offer(f"Accept file {name} ({len(mine)} changes, {title})", HERE, "agent.apply", argument, refused)
+        which = f"file {name} ({len(mine)} changes"
+        yield Offer(f"Accept {which}, {title})", HERE, "agent.apply", argument, refused, short=f"Accept {which})")
         dropping = discard(card, state, None).refused
-        yield Offer(f"Discard file {name} ({len(mine)} changes, {title})", HERE, "agent.discard", argument, dropping)
+        short = f"Discard file {name}"
+        yield Offer(f"Discard {which}, {title})", HERE, "agent.discard", argument, dropping, short=short)
 
 
 def fitting(card: Card, state: str) -> Iterator[Offer]:

@@ -41,11 +41,13 @@ class ServerCapability(TypedDict):
 class ClientCapability(TypedDict):
     """`capabilities.experimental.agentLsp` of a client that knows the notifications of section 5.
 
-    `models` says that it answers `agent/model/list` and `agent/model/complete`.
+    `models` says that it answers `agent/model/list` and `agent/model/complete`, `shortLenses` that it shows elsewhere
+    what a lens is about: its lenses then say only what they do.
     """
 
     version: Literal["1"]
     models: NotRequired[bool]
+    shortLenses: NotRequired[bool]
 
 
 # --- what sections 3 to 5 are made of ---------------------------------------------------------------------------
@@ -188,7 +190,8 @@ class Verdict(TypedDict):
     survivors: NotRequired[list[Survivor]]
 
 
-# The key `class` is a word of Python.
+# The key `class` is a word of Python. `tests` ran the hunk's lines, of `testCount` in all; `unrun` are those of its
+# lines in the changed file, zero-based, that no passing test ran.
 Hunk = TypedDict(
     "Hunk",
     {
@@ -199,12 +202,16 @@ Hunk = TypedDict(
         "class": Literal["source", "test", "config"],
         "tests": NotRequired[list[str]],
         "testCount": NotRequired[int],
+        "unrun": NotRequired[list[int]],
     },
 )
 
 
 class ChangedFile(TypedDict):
-    """One file of a proposal. `baseVersion` is null for a file that was not open, `baseSha256` for one that is new."""
+    """One file of a proposal. `baseVersion` is null for a file that was not open, `baseSha256` for one that is new.
+
+    `steps` are the titles of the steps of the plan that name it.
+    """
 
     uri: str
     kind: Literal["modify", "create", "delete", "rename"]
@@ -212,6 +219,7 @@ class ChangedFile(TypedDict):
     baseVersion: int | None
     baseSha256: str | None
     hunks: list[Hunk]
+    steps: NotRequired[list[str]]
 
 
 class Overlap(TypedDict):

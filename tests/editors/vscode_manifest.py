@@ -18,7 +18,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "default": [],
         "scope": "machine-overridable",
         "markdownDescription": "Program that starts the server, with its arguments before `serve`. Empty: looked "
-        "for in the extension, the Python extension's interpreter, the PATH and the extension's own environment.",
+        "for in the Python extension's interpreter, the PATH and the extension's own environment.",
     },
     "agentLsp.server.package": {
         "type": "string",

@@ -136,6 +136,22 @@ async def test_lenses_stand_above_the_hunk_and_on_the_first_line(client: RawClie
     assert await client.lenses(uri) == []
 
 
+async def test_a_client_that_asks_for_short_lenses_gets_what_they_do_and_the_verdict(
+    connect: Connect, root: Path
+) -> None:
+    client = await connect(with_capabilities(VSCODE, experimental={"agentLsp": {"version": "1", "shortLenses": True}}))
+    uri, _, _ = await proposed(client, root)
+    titles = [lens["command"]["title"] for lens in await client.lenses(uri)]
+    assert titles == [
+        "Accept all (proven: 1 fixed, 0 broken)",
+        "Discard all",
+        "Show diff",
+        "Accept change (proven: 1 fixed, 0 broken)",
+        "Discard change",
+        "Show diff",
+    ]
+
+
 async def test_what_cannot_be_accepted_is_disabled_with_the_reason(client: RawClient, root: Path) -> None:
     uri, _, _ = await proposed(client, root, "regress it")
     actions = await client.actions(uri, 1)

@@ -13,11 +13,11 @@ from agent_lsp.server.desk import Desk
 from agent_lsp.server.offer import Offer
 from agent_lsp.server.offers import cancel_offer, plan_offers, resume_offers
 from agent_lsp.server.protocol import EdgeServer
-from agent_lsp.server.public import in_conflict, verdict_title
-from agent_lsp.server.review_offers import accept, discard, fitting, grouped, show
+from agent_lsp.server.public import in_conflict, shorten, verdict_title
+from agent_lsp.server.review_offers import accept, discard, fitting, grouped, retest, show
 from agent_lsp.server.session import Session
 
-_REFRESH_EVENTS: Final = ("plan", "proposal", "verdict", "proposal_closed")
+_SHORT_CHARS: Final = 90
 
 
 class CodeLenses:
@@ -36,13 +36,23 @@ class CodeLenses:
         if located is None:
             return None
         desk, path = located
-        lenses = [_lens(0, offer) for offer in self._for_document(desk, path)]
+        lenses = [self._lens(0, offer) for offer in self._for_document(desk, path)]
         for card in desk.board.open_cards():
             for row, hunk in card.hunks():
                 if row.get("path") == path:
                     line = self._line(desk, card, path, hunk)
-                    lenses += [_lens(line, offer) for offer in _for_hunk(desk, card, hunk)]
+                    lenses += [self._lens(line, offer) for offer in _for_hunk(desk, card, hunk)]
         return lenses
+
+    def _lens(self, line: int, offer: Offer) -> types.CodeLens:
+        title = offer.short if self._session.traits.short_lenses and offer.short else offer.title
+        place = types.Position(line=line, character=0)
+        argument = dict(offer.argument)
+        return types.CodeLens(
+            range=types.Range(start=place, end=place),
+            command=types.Command(title=title, command=offer.command, arguments=[argument]),
+            data={"title": title, "command": offer.command, "argument": argument},
+        )
 
     def resolve(self, lens: types.CodeLens) -> types.CodeLens:
         """Fills in the command of a lens that a client sent back without it."""
@@ -126,22 +136,13 @@ def _for_card(desk: Desk, card: Card, hunk: Json | None) -> Iterator[Offer]:
         yield offer
     elif in_conflict(card) or not card.stale:
         title = "Not acceptable" if in_conflict(card) else f"Not acceptable ({verdict_title(card)})"
-        yield Offer(f"{title}: {offer.refused}", (), "agent.show", offer.argument)
+        why = f"{title}: {offer.refused}"
+        yield Offer(why, (), "agent.show", offer.argument, short=shorten(why, _SHORT_CHARS))
     if card.stale and offer.refused is not None and (hunk is None or not in_conflict(card)):
-        yield Offer(f"Test again ({verdict_title(card)})", (), "agent.revalidate", {"proposalId": card.id})
+        yield retest(card)
     dropping = discard(card, state, hunk)
     if dropping.refused is None:
         yield dropping
-
-
-def _lens(line: int, offer: Offer) -> types.CodeLens:
-    place = types.Position(line=line, character=0)
-    argument = dict(offer.argument)
-    return types.CodeLens(
-        range=types.Range(start=place, end=place),
-        command=types.Command(title=offer.title, command=offer.command, arguments=[argument]),
-        data={"title": offer.title, "command": offer.command, "argument": argument},
-    )
 
 
 def _signature(desk: Desk) -> Any:

@@ -12,7 +12,7 @@ from agent_lsp.server.desk import Desk
 from agent_lsp.server.features.code_actions import SOURCE_NAME
 from agent_lsp.server.hints import Hint, hints
 from agent_lsp.server.offers import goal_of
-from agent_lsp.server.public import hunk_title, hunk_verdict, refusal
+from agent_lsp.server.public import hunk_title, hunk_verdict, refusal, still_fits
 from agent_lsp.server.session import Session
 
 _SEVERITIES: Final = {
@@ -97,7 +97,9 @@ class Diagnostics:
     def _data(self, desk: Desk, card: Card, hunk: Json) -> Json | None:
         if not self._session.traits.diagnostic_data:
             return None
-        data = {"proposalId": card.id, "hunkId": str(hunk["id"]), "verdictTitle": hunk_verdict(card, hunk)}
+        data: Json = {"proposalId": card.id, "hunkId": str(hunk["id"]), "verdictTitle": hunk_verdict(card, hunk)}
+        if card.stale and not still_fits(card, hunk):
+            data["stale"] = True
         refused = refusal(card, desk.board.state_of(card.run_id), hunk)
         return data if refused is None else {**data, "refused": refused}
 

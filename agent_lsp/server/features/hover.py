@@ -11,7 +11,7 @@ from agent_lsp.server.desk import Desk
 from agent_lsp.server.hints import unnoticed
 from agent_lsp.server.plain_data import plain
 from agent_lsp.server.protocol import EdgeServer
-from agent_lsp.server.public import hunk_verdict, refusal
+from agent_lsp.server.public import hunk_verdict, refusal, steps_of
 from agent_lsp.server.session import Session
 
 _TESTS_SHOWN: Final = 8
@@ -49,12 +49,7 @@ class Hover:
         yield from _change(row, hunk)
         if card.data.get("summary"):
             yield f"*Why:* {str(card.data['summary']).strip()}"
-        steps = [
-            f"{index}. {step.get('title', '')}"
-            for index, step in enumerate(desk.board.plans.get(card.run_id, {}).get("steps") or (), 1)
-            if row.get("path") in (step.get("files") or ())
-        ]
-        if steps:
+        if steps := steps_of(desk, card, row):
             yield f"*Step{'s' if len(steps) > 1 else ''}:* {'; '.join(steps)}"
         yield from _tests(hunk)
         yield from (hint.message for hint in unnoticed(card) if hint.hunk == str(hunk.get("id")))

@@ -20,7 +20,11 @@ export interface PlacedHunk {
   hunk: Hunk;
   uri: vscode.Uri;
   range: vscode.Range;
+  /** Whether its tests were of another text than the present one. */
+  stale: boolean;
 }
+
+type Place = Pick<PlacedHunk, "range" | "stale">;
 
 export class Board implements vscode.Disposable {
   readonly runs = new Map<string, RunRow>();
@@ -28,7 +32,7 @@ export class Board implements vscode.Disposable {
   readonly proposals = new Map<string, Proposal>();
   readonly progress = new Map<string, ProgressMessage>();
   readonly questions = new Map<string, BlockedMessage>();
-  private readonly places = new Map<string, Map<string, vscode.Range>>();
+  private readonly places = new Map<string, Map<string, Place>>();
   private readonly changes = new vscode.EventEmitter<void>();
   readonly onDidChange = this.changes.event;
 
@@ -92,10 +96,12 @@ export class Board implements vscode.Disposable {
 
   /** The server marks each open hunk with a diagnostic of its id: that is where it is now, and that it is open. */
   takeDiagnostics(uri: vscode.Uri, diagnostics: readonly vscode.Diagnostic[]): void {
-    const places = new Map<string, vscode.Range>();
-    for (const { source, code, range } of diagnostics) {
+    const places = new Map<string, Place>();
+    for (const diagnostic of diagnostics) {
+      const { source, code, range } = diagnostic;
       if (source === SOURCE && typeof code === "string" && code.startsWith("h_")) {
-        places.set(code, range);
+        const { data } = diagnostic as { data?: { stale?: boolean } };
+        places.set(code, { range, stale: data?.stale === true });
       }
     }
     if (places.size > 0) {
@@ -138,11 +144,11 @@ export class Board implements vscode.Disposable {
     return proposal.files.some((file) => file.hunks.some((hunk) => this.placeOf(hunk.id) !== undefined));
   }
 
-  private placeOf(id: string): { uri: vscode.Uri; range: vscode.Range } | undefined {
+  private placeOf(id: string): (Place & { uri: vscode.Uri }) | undefined {
     for (const [uri, places] of this.places) {
-      const range = places.get(id);
-      if (range !== undefined) {
-        return { uri: vscode.Uri.parse(uri), range };
+      const place = places.get(id);
+      if (place !== undefined) {
+        return { uri: vscode.Uri.parse(uri), ...place };
       }
     }
     return undefined;

@@ -250,7 +250,7 @@ function capability(): StaticFeature {
   return {
     fillClientCapabilities(capabilities) {
       const experimental = (capabilities.experimental ?? {}) as Record<string, unknown>;
-      capabilities.experimental = { ...experimental, agentLsp: { version: "1", models: true } };
+      capabilities.experimental = { ...experimental, agentLsp: { version: "1", models: true, shortLenses: true } };
     },
     initialize() {
       // nothing to do: the server offers the same to every client

@@ -1,7 +1,7 @@
 // Owns the inline review: a thread at each proposed hunk with its diff, its verdict, the tests and the reasons.
 import * as vscode from "vscode";
 import type { Board, PlacedHunk } from "./board";
-import type { Proposal, Verdict } from "./protocol";
+import type { ChangedFile, Hunk, Proposal, Verdict } from "./protocol";
 
 const MOST_TESTS = 8;
 const FITS = "still fits, tested first";
@@ -91,7 +91,7 @@ export class Review implements vscode.Disposable {
   }
 }
 
-function described({ hunk, proposal }: PlacedHunk, fits: boolean): string {
+function described({ hunk, file, proposal }: PlacedHunk, fits: boolean): string {
   const lines = [
     ...marked(hunk.oldText, "-"),
     ...marked(hunk.newText, "+"),
@@ -102,8 +102,23 @@ function described({ hunk, proposal }: PlacedHunk, fits: boolean): string {
   if (proposal.refused !== undefined && !fits) {
     parts.push(`**${escaped(proposal.refused)}**`);
   }
-  parts.push(evidence(proposal));
+  parts.push(ofHunk(file, hunk), evidence(proposal));
   return parts.filter((part) => part !== "").join("\n\n");
+}
+
+/** What is known of this change alone: the steps that made it, the tests that ran its lines, lines that none ran. */
+function ofHunk({ steps = [] }: ChangedFile, { tests: ran = [], testCount = ran.length, unrun = [] }: Hunk): string {
+  const rows = [];
+  if (steps.length > 0) {
+    rows.push(`- Step${steps.length > 1 ? "s" : ""}: ${steps.map(escaped).join("; ")}`);
+  }
+  rows.push(...tests("Its lines were run by", ran, testCount));
+  if (unrun.length > 0) {
+    const named = unrun.slice(0, MOST_TESTS).map((line) => line + 1).join(", ");
+    const more = unrun.length > MOST_TESTS ? " …" : "";
+    rows.push(`- No passing test ran line${unrun.length > 1 ? "s" : ""} ${named}${more} of the changed file`);
+  }
+  return rows.join("\n");
 }
 
 function evidence({ verdict }: Proposal): string {
@@ -122,11 +137,11 @@ function ranWords({ ran, collected, changedLines, changedLinesRun, durationS }: 
   return `${ran} of ${collected} tests ran in ${durationS.toFixed(1)} s; ${lines}`;
 }
 
-function tests(title: string, ids: readonly string[]): string[] {
+function tests(title: string, ids: readonly string[], count = ids.length): string[] {
   if (ids.length === 0) {
     return [];
   }
-  const more = ids.length > MOST_TESTS ? ` and ${ids.length - MOST_TESTS} more` : "";
+  const more = count > MOST_TESTS ? ` and ${count - MOST_TESTS} more` : "";
   return [`- ${title}: ${ids.slice(0, MOST_TESTS).map((id) => `\`${id.replace(/`/g, "'")}\``).join(", ")}${more}`];
 }
 

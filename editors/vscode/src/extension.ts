@@ -3,8 +3,10 @@ import * as vscode from "vscode";
 import { Board } from "./board";
 import { Calls } from "./calls";
 import { registerChat } from "./chat";
+import { Checkpoints } from "./checkpoints";
 import { Connection } from "./client";
 import { Review } from "./comments";
+import { registerContexts } from "./contexts";
 import { registerDecorations } from "./decorations";
 import { registerDoctor } from "./doctor";
 import { HunkEdits } from "./hunk_edit";
@@ -42,6 +44,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     new HunkEdits(calls, (at) => reviewing.placedHunk(at)).register(),
     new TaskCommands(board, calls, connection).register(),
     new PlanCommands(board, calls).register(),
+    new Checkpoints(board, calls).register(),
+    registerContexts(board),
     registerDecorations(board),
     registerStatus(connection, board),
     registerNotices(board),

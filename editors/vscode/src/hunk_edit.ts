@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import type { PlacedHunk } from "./board";
 import type { Calls } from "./calls";
+import { tellNoHunk } from "./review";
 
 const EDITING = "agentLsp.editingHunk";
 
@@ -25,6 +26,7 @@ export class HunkEdits {
   private async open(at: unknown): Promise<void> {
     const placed = this.meant(at);
     if (placed === undefined) {
+      tellNoHunk();
       return;
     }
     const source = await vscode.workspace.openTextDocument(placed.uri);

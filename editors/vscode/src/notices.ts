@@ -13,7 +13,15 @@ interface Told {
 
 export function registerNotices(board: Board): vscode.Disposable {
   const told = new Map<string, Told>();
+  const suggested = new Map<string, string>();
   return board.onDidChange(() => {
+    for (const proposal of board.proposals.values()) {
+      const together = proposal.stale || !board.isOpen(proposal) ? [] : (proposal.suggestion ?? []);
+      if (together.join() !== (suggested.get(proposal.proposalId) ?? "")) {
+        suggested.set(proposal.proposalId, together.join());
+        passTogether(proposal, together.length);
+      }
+    }
     for (const run of board.runs.values()) {
       const before = told.get(run.runId);
       if (before?.state !== run.state) {
@@ -52,6 +60,15 @@ function tell(board: Board, run: RunRow, before: Told | undefined, proposal: Pro
       offer(`Agent: applied “${run.goal}”.`, node, [["Roll Back", "agentLsp.rollback"]]);
       break;
     default:
+  }
+}
+
+/** What a part that was refused needs beside it has been found. */
+function passTogether(proposal: Proposal, count: number): void {
+  if (count > 0) {
+    const why = `Agent: that part of “${proposal.summary}” does not pass alone; ${count} changes pass together.`;
+    const accept: Choice = [`Accept the ${count} that pass together`, "agentLsp.acceptSuggested"];
+    offer(why, { kind: "proposal", proposal }, [accept]);
   }
 }
 

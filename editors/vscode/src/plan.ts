@@ -10,6 +10,7 @@ const EDITING = "agentLsp.editingPlan";
 
 export class PlanCommands {
   private readonly edited = new Map<string, string>();
+  private told = false;
 
   constructor(
     private readonly board: Board,
@@ -23,8 +24,10 @@ export class PlanCommands {
       on("showPlan", (node) => this.show(node)),
       on("editPlan", (node) => this.edit(node)),
       on("approvePlan", (node) => this.approve(node)),
+      on("approvePlanStepwise", (node) => this.approve(node, { stepwise: true })),
       on("rejectPlan", (node) => this.reject(node)),
       vscode.window.onDidChangeActiveTextEditor(() => this.tellContext()),
+      this.board.onDidChange(() => this.tellContext()),
       vscode.workspace.onDidCloseTextDocument(({ uri }) => this.edited.delete(uri.toString())),
     );
   }
@@ -49,12 +52,13 @@ export class PlanCommands {
   }
 
   /** With the text of the plan's editor where that is the active one. */
-  private async approve(node: Node | undefined): Promise<void> {
+  private async approve(node: Node | undefined, way: { stepwise?: true } = {}): Promise<void> {
     const document = vscode.window.activeTextEditor?.document;
     const runId = document && this.edited.get(document.uri.toString());
-    if (document !== undefined && runId !== undefined) {
+    const other = node?.kind === "run" && node.run.runId !== runId;
+    if (document !== undefined && runId !== undefined && !other) {
       const markdown = document.getText();
-      if ((await this.calls.send("agent.plan.approve", { runId, markdown })) !== undefined) {
+      if ((await this.calls.send("agent.plan.approve", { runId, markdown, ...way })) !== undefined) {
         this.edited.delete(document.uri.toString());
         await vscode.window.showTextDocument(document);
         await vscode.commands.executeCommand("workbench.action.revertAndCloseActiveEditor");
@@ -63,7 +67,7 @@ export class PlanCommands {
     }
     const run = await this.runMeant(node, true);
     if (run !== undefined) {
-      await this.calls.send("agent.plan.approve", { runId: run.runId });
+      await this.calls.send("agent.plan.approve", { runId: run.runId, ...way });
     }
   }
 
@@ -83,6 +87,10 @@ export class PlanCommands {
     if (node?.kind === "run" || node?.kind === "step") {
       return node.run;
     }
+    const shown = waiting ? this.shown() : undefined;
+    if (shown !== undefined) {
+      return shown;
+    }
     const rows = [...this.board.runs.values()]
       .filter(({ runId, state }) => (waiting ? state === "awaiting_approval" : this.board.plans.has(runId)))
       .reverse();
@@ -92,9 +100,19 @@ export class PlanCommands {
     return pick(rows, ({ goal }) => goal, "Which plan?");
   }
 
+  /** The run whose plan is in the active editor and waits. */
+  private shown(): RunRow | undefined {
+    const uri = vscode.window.activeTextEditor?.document.uri.toString();
+    const waiting = [...this.board.runs.values()].filter(({ state }) => state === "awaiting_approval");
+    return waiting.find(({ runId }) => planUri(runId).toString() === uri || this.edited.get(uri ?? "") === runId);
+  }
+
   private tellContext(): void {
-    const uri = vscode.window.activeTextEditor?.document.uri.toString() ?? "";
-    void vscode.commands.executeCommand("setContext", EDITING, this.edited.has(uri));
+    const waits = this.shown() !== undefined;
+    if (waits !== this.told) {
+      this.told = waits;
+      void vscode.commands.executeCommand("setContext", EDITING, waits);
+    }
   }
 }
 

@@ -51,7 +51,11 @@ export interface CallBlock {
   input: Record<string, unknown>;
 }
 
-/** One file of a proposal. `baseVersion` is null for a file that was not open, `baseSha256` for one that is new. */
+/**
+ * One file of a proposal. `baseVersion` is null for a file that was not open, `baseSha256` for one that is new.
+ *
+ * `steps` are the titles of the steps of the plan that name it.
+ */
 export interface ChangedFile {
   uri: string;
   kind: "modify" | "create" | "delete" | "rename";
@@ -59,6 +63,7 @@ export interface ChangedFile {
   baseVersion: number | null;
   baseSha256: string | null;
   hunks: Array<Hunk>;
+  steps?: Array<string>;
 }
 
 /** What an apply, or a rollback of one, wrote. `undoes` is the checkpoint that a rollback undoes. */
@@ -93,11 +98,13 @@ export interface CheckpointsArgument {
 /**
  * `capabilities.experimental.agentLsp` of a client that knows the notifications of section 5.
  *
- * `models` says that it answers `agent/model/list` and `agent/model/complete`.
+ * `models` says that it answers `agent/model/list` and `agent/model/complete`, `shortLenses` that it shows elsewhere
+ * what a lens is about: its lenses then say only what they do.
  */
 export interface ClientCapability {
   version: "1";
   models?: boolean;
+  shortLenses?: boolean;
 }
 
 /** `agent/model/complete`. With `mustCall` the model should be made to call some tool, where the editor can. */
@@ -203,6 +210,7 @@ export interface Hunk {
   class: "source" | "test" | "config";
   tests?: Array<string>;
   testCount?: number;
+  unrun?: Array<number>;
 }
 
 /** A model as the editor names it. */

@@ -1,9 +1,9 @@
-// Owns the commands of a review: the diff of many files, from hunk to hunk, accept, discard, roll back.
+// Owns the commands of a review: the diff of many files, from hunk to hunk, accept, discard.
 import * as vscode from "vscode";
 import type { Board, PlacedHunk } from "./board";
 import type { Calls } from "./calls";
 import type { Review } from "./comments";
-import type { ChangedFile, Proposal, RunRow } from "./protocol";
+import type { ChangedFile, Proposal } from "./protocol";
 import type { Node } from "./tree";
 
 type Meant = { proposalId: string; hunks?: string[] };
@@ -33,7 +33,6 @@ export class ReviewCommands {
       on("discardAll", (at) => this.discardAll(at)),
       on("discardWithFeedback", (at) => this.discardWithFeedback(at)),
       on("revalidate", (at) => this.revalidate(at)),
-      on("rollback", (node) => this.rollback(node as Node | undefined)),
       vscode.workspace.registerTextDocumentContentProvider(EMPTY, { provideTextDocumentContent: () => "" }),
     );
   }
@@ -148,17 +147,6 @@ export class ReviewCommands {
     }
   }
 
-  private async rollback(node: Node | undefined): Promise<void> {
-    const undoable = [...this.board.runs.values()].filter(({ checkpointId }) => checkpointId !== undefined).reverse();
-    const run = node?.kind === "run" ? node.run : await pick(undoable, (row) => row.goal, "Roll back which change?");
-    const checkpointId = run && (this.board.runs.get(run.runId) ?? run).checkpointId;
-    if (checkpointId === undefined) {
-      void vscode.window.showInformationMessage("Agent: nothing was applied that could be rolled back.");
-      return;
-    }
-    await this.calls.send("agent.rollback", { checkpointId });
-  }
-
   /** The hunks that are selected in the tree together with the one that was clicked, else one. */
   private hunksMeant(at: unknown, selected: readonly Node[] | undefined): Meant | undefined {
     const meant = this.hunkMeant(at);
@@ -177,8 +165,7 @@ export class ReviewCommands {
     const found = this.placedHunk(at);
     if (found === undefined) {
       if (!quiet) {
-        const way = "Agent: put the cursor on a proposed change (Agent: Next Change goes there).";
-        void vscode.window.showInformationMessage(way);
+        tellNoHunk();
       }
       return undefined;
     }
@@ -243,9 +230,11 @@ export async function pick<T>(rows: readonly T[], label: (row: T) => string, tit
   return chosen?.row;
 }
 
-/** The newest run in one of the states. */
-export function newestRun(board: Board, states: readonly RunRow["state"][]): RunRow | undefined {
-  return [...board.runs.values()].reverse().find(({ state }) => states.includes(state));
+/** Says how to get to a change. */
+export function tellNoHunk(): void {
+  void vscode.window.showInformationMessage(
+    "Agent: put the cursor on a proposed change (Agent: Next Change goes there).",
+  );
 }
 
 function isThread(value: unknown): value is vscode.CommentThread {

@@ -1,4 +1,4 @@
-// Owns where the server program is: the setting, what the extension brings, the Python extension, PATH, our own venv.
+// Owns where the server program is: the setting, the Python extension, PATH, our own venv.
 import { execFile } from "node:child_process";
 import { promises as fs } from "node:fs";
 import * as path from "node:path";
@@ -25,12 +25,7 @@ export async function findServer(context: vscode.ExtensionContext): Promise<Serv
     }
     return { command, args, origin: "the setting agentLsp.server.path" };
   }
-  return (
-    (await bundled(context)) ??
-    (await ofPythonExtension()) ??
-    (await plainProgram()) ??
-    (await ofOwnEnvironment(context))
-  );
+  return (await ofPythonExtension()) ?? (await plainProgram()) ?? (await ofOwnEnvironment(context));
 }
 
 /** The arguments that begin a session over standard input and output. */
@@ -46,11 +41,6 @@ export function ownEnvironment(context: vscode.ExtensionContext): string {
 /** The Python of a virtual environment. */
 export function pythonOf(environment: string): string {
   return WINDOWS ? path.join(environment, "Scripts", "python.exe") : path.join(environment, "bin", "python");
-}
-
-async function bundled(context: vscode.ExtensionContext): Promise<ServerProgram | undefined> {
-  const command = context.asAbsolutePath(path.join("bundled", "bin", WINDOWS ? "agent-lsp.exe" : "agent-lsp"));
-  return (await isFile(command)) ? { command, args: [], origin: "the extension" } : undefined;
 }
 
 async function plainProgram(): Promise<ServerProgram | undefined> {

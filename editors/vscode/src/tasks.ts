@@ -86,10 +86,13 @@ export class TaskCommands {
       .getDiagnostics(uri)
       .filter(({ source }) => source !== SOURCE)
       .filter(({ range }) => range.start.line <= at.line && at.line <= range.end.line);
-    const problem = await pick(here, ({ message }) => message, "Fix which problem?");
-    if (problem === undefined) {
+    if (here.length === 0) {
       void vscode.window.showInformationMessage("Agent: there is no problem on this line.");
       return;
+    }
+    const problem = await pick(here, ({ message }) => message, "Fix which problem?");
+    if (problem === undefined) {
+      return; // thought better of
     }
     const row = client.code2ProtocolConverter.asDiagnostic(problem);
     const message = typeof row.message === "string" ? row.message : problem.message;

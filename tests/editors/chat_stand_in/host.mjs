@@ -6,6 +6,7 @@ import { held } from "vscode-languageclient/node";
 import { Board } from "../../../editors/vscode/src/board";
 import { Calls } from "../../../editors/vscode/src/calls";
 import { registerChat } from "../../../editors/vscode/src/chat";
+import { Checkpoints } from "../../../editors/vscode/src/checkpoints";
 import { Connection } from "../../../editors/vscode/src/client";
 import { PlanCommands } from "../../../editors/vscode/src/plan";
 import { Replies } from "../../../editors/vscode/src/replies";
@@ -27,6 +28,7 @@ connection.calls = calls;
 new TaskCommands(board, calls, connection).register();
 new PlanCommands(board, calls).register();
 new ReviewCommands(board, calls, { collapse: () => undefined }).register();
+new Checkpoints(board, calls).register();
 registerChat(board, calls, connection, replies);
 
 const history = [];

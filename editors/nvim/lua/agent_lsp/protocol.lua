@@ -46,6 +46,8 @@
 ---@field input table<string, any>
 
 --- One file of a proposal. `baseVersion` is null for a file that was not open, `baseSha256` for one that is new.
+---
+--- `steps` are the titles of the steps of the plan that name it.
 ---@class agent_lsp.ChangedFile
 ---@field uri string
 ---@field kind "modify"|"create"|"delete"|"rename"
@@ -53,6 +55,7 @@
 ---@field baseVersion integer|vim.NIL
 ---@field baseSha256 string|vim.NIL
 ---@field hunks agent_lsp.Hunk[]
+---@field steps? string[]
 
 --- What an apply, or a rollback of one, wrote. `undoes` is the checkpoint that a rollback undoes.
 ---@class agent_lsp.Checkpoint
@@ -82,10 +85,12 @@
 
 --- `capabilities.experimental.agentLsp` of a client that knows the notifications of section 5.
 ---
---- `models` says that it answers `agent/model/list` and `agent/model/complete`.
+--- `models` says that it answers `agent/model/list` and `agent/model/complete`, `shortLenses` that it shows elsewhere
+--- what a lens is about: its lenses then say only what they do.
 ---@class agent_lsp.ClientCapability
 ---@field version "1"
 ---@field models? boolean
+---@field shortLenses? boolean
 
 --- `agent/model/complete`. With `mustCall` the model should be made to call some tool, where the editor can.
 ---@class agent_lsp.CompleteParams
@@ -177,6 +182,7 @@
 ---@field class "source"|"test"|"config"
 ---@field tests? string[]
 ---@field testCount? integer
+---@field unrun? integer[]
 
 --- A model as the editor names it.
 ---@class agent_lsp.LentModel
