@@ -96,14 +96,15 @@ async def test_three_of_five_changes_are_accepted_once_the_missing_one_was_named
     untouched = await window.text("shop.py")
     await window.page("await page.locator(args).filter({hasText: 'Accept change'}).first().waitFor()", LENS)
     await picture(window, "refused")
-    await select_changes(window, 3)
+    await window.notification("3 changes pass together", "Accept the 3 that pass together")
     await hunks(window, 2)
     accepted = await window.text("shop.py")
     await picture(window, "accepted")
     await window.palette("Agent: Discard All Changes")
     await hunks(window, 0)
     row = await window.state("applied", "discarded")
-    await window.palette("Agent: Roll Back")
+    await window.palette("Agent: Roll Back…")
+    await window.click(".quick-input-list .monaco-list-row", "make the total right")
     await window.until("return vscode.window.activeTextEditor.document.getText() === args", SHOP, "the rollback")
 
     assert "0 broken, 12 as before" in lens
@@ -195,9 +196,13 @@ async def test_typing_inside_a_proposed_region_makes_it_stale_and_it_is_made_aga
     await window.state("proposed")
     await hunks(window, 1)
     await window.show("calc.py", 1)
+    await window.page("await page.locator(args).filter({hasText: 'Accept change'}).first().waitFor()", LENS)
+    fresh = await window.page(_FRAMES)
     await window.page("await page.keyboard.press('End'); await page.keyboard.type('  # mine')")
     await window.page("await page.locator(args).filter({hasText: 'stale'}).first().waitFor()", LENS)
     await picture(window, "stale")
+    stale = await window.page(_FRAMES)
+    pale = await window.page(_PALEST)
     mine = CALC.replace("return a - b", "return a - b  # mine")
 
     assert await window.text("calc.py") == mine
@@ -212,7 +217,15 @@ async def test_typing_inside_a_proposed_region_makes_it_stale_and_it_is_made_aga
     await window.page(
         "await page.locator(args).filter({hasText: 'Accept change'}).first().waitFor({timeout: 60000})", LENS
     )
+    assert (fresh, stale, await window.page(_FRAMES)) == ([], ["dashed"], [])
+    assert pale == "0.6", "what is stale is pale"
     assert await window.wrong() == []
+
+
+_FRAMES = """return await page.locator('.monaco-editor .view-overlays .cdr').evaluateAll(
+    (all) => all.map((one) => getComputedStyle(one).borderBottomStyle).filter((style) => style === 'dashed'))"""
+_PALEST = """return await page.locator('.monaco-editor .view-line span[class*="ced-"]').evaluateAll(
+    (all) => all.map((one) => getComputedStyle(one).opacity).sort()[0])"""
 
 
 async def test_a_task_begins_from_a_selection_and_from_a_problem_and_is_cancelled_by_its_button(desk: Desk) -> None:
@@ -330,7 +343,7 @@ async def test_a_model_that_the_editor_lends_makes_the_change_and_its_refusal_is
 
 
 async def test_fifty_thousand_files_cost_nothing_on_the_way_of_a_request(desk: Desk) -> None:
-    window = await desk.open("large", {**PROJECT, ".gitignore": "pile/\n"}, ScriptedBrain())
+    window = await desk.open("large", {**PROJECT, ".gitignore": "many/\n"}, ScriptedBrain())
     pile = window.folder / "many"
     for folder in range(250):
         (pile / f"d{folder}").mkdir(parents=True)

@@ -66,9 +66,14 @@ async def test_an_applied_change_is_listed_after_a_new_start_shown_rolled_back_a
     await window.page("await page.locator('.quick-input-list .monaco-list-row').first().click()")
     await holds(window, FIXED)
     await window.palette("Agent: Roll Forward…")
-    await window.page("await page.locator('.notification-toast').filter({hasText: 'nothing was rolled back'}).waitFor()")
+    await window.page(
+        "await page.locator('.notification-toast').filter({hasText: 'nothing was rolled back'}).waitFor()"
+    )
 
-    assert lenses == ["Accept all (proven: 1 fixed, 0 broken)", "Discard all", "Show diff"] + [
+    assert lenses == [
+        "Accept all (proven: 1 fixed, 0 broken)",
+        "Discard all",
+        "Show diff",
         "Accept change (proven: 1 fixed, 0 broken)",
         "Discard change",
         "Show diff",

@@ -1,12 +1,13 @@
 """Owns what the tests of a real VS Code share: one code-server and one endpoint, a project each, and usual gestures."""
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.anthropic_server import AnthropicServer, Brain, ScriptedBrain, edit
+from tests.anthropic_server import AnthropicServer, Brain, ParsedRequest, Reply, ScriptedBrain, edit
 from tests.editors.code_server import CodeServer, code_server
 from tests.editors.vscode_window import Window
 from tests.scenarios.scene import write_project
@@ -95,6 +96,16 @@ async def picture(window: Window, name: str) -> None:
     """Keeps a screenshot where one is wanted."""
     if PICTURES is not None:
         await window.picture(Path(PICTURES) / f"{name}.png")
+
+
+def after(event: threading.Event, reply: Reply) -> Callable[[ParsedRequest], Reply]:
+    """A model that thinks until the event."""
+
+    def answer(_: ParsedRequest) -> Reply:
+        assert event.wait(120)
+        return reply
+
+    return answer
 
 
 async def task(window: Window, goal: str, command: str = "Agent: New Task…") -> None:

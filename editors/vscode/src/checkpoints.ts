@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import type { Board } from "./board";
 import { isRefused, type Calls } from "./calls";
+import { register } from "./commands";
 import type { Checkpoint } from "./protocol";
 import type { Node } from "./tree";
 
@@ -21,9 +22,10 @@ export class Checkpoints {
   ) {}
 
   register(): vscode.Disposable {
+    const on: (name: string, run: (node?: Node) => unknown) => vscode.Disposable = register;
     return vscode.Disposable.from(
-      vscode.commands.registerCommand("agentLsp.rollback", (node?: Node) => this.rollback(node)),
-      vscode.commands.registerCommand("agentLsp.rollForward", () => this.choose("forward")),
+      on("rollback", (node) => this.rollback(node)),
+      on("rollForward", () => this.choose("forward")),
     );
   }
 

@@ -34,6 +34,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     () => connection.comesBack,
   );
   const reviewing = new ReviewCommands(board, calls, review);
+  const tree = vscode.window.createTreeView("agentLsp.runs", {
+    treeDataProvider: new RunTree(board),
+    showCollapseAll: true,
+    canSelectMany: true,
+  });
   connection.calls = calls;
   running = connection;
   context.subscriptions.push(
@@ -51,11 +56,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     registerNotices(board),
     registerDoctor(connection),
     registerChat(board, calls, connection, replies),
-    vscode.window.createTreeView("agentLsp.runs", {
-      treeDataProvider: new RunTree(board),
-      showCollapseAll: true,
-      canSelectMany: true,
-    }),
+    tree,
+    tree.onDidChangeSelection(({ selection }) => reviewing.select(selection)),
     ...aroundTheServer(context, connection, calls, log),
   );
   await connection.restart();

@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import type { PlacedHunk } from "./board";
 import type { Calls } from "./calls";
+import { register } from "./commands";
 import { tellNoHunk } from "./review";
 
 const EDITING = "agentLsp.editingHunk";
@@ -15,9 +16,10 @@ export class HunkEdits {
   ) {}
 
   register(): vscode.Disposable {
+    const on: (name: string, run: (at?: unknown) => unknown) => vscode.Disposable = register;
     return vscode.Disposable.from(
-      vscode.commands.registerCommand("agentLsp.editHunk", (at: unknown) => this.open(at)),
-      vscode.commands.registerCommand("agentLsp.useEdit", () => this.send()),
+      on("editHunk", (at) => this.open(at)),
+      on("useEdit", () => this.send()),
       vscode.window.onDidChangeActiveTextEditor(() => this.tellContext()),
       vscode.workspace.onDidCloseTextDocument(({ uri }) => this.edited.delete(uri.toString())),
     );

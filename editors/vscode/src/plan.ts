@@ -2,6 +2,7 @@
 import * as vscode from "vscode";
 import type { Board } from "./board";
 import type { Calls } from "./calls";
+import { register } from "./commands";
 import type { RunRow } from "./protocol";
 import { pick } from "./review";
 import type { Node } from "./tree";
@@ -18,8 +19,7 @@ export class PlanCommands {
   ) {}
 
   register(): vscode.Disposable {
-    const on = (name: string, run: (node: Node | undefined) => unknown): vscode.Disposable =>
-      vscode.commands.registerCommand(`agentLsp.${name}`, (node: Node | undefined) => run(node));
+    const on: (name: string, run: (node?: Node) => unknown) => vscode.Disposable = register;
     return vscode.Disposable.from(
       on("showPlan", (node) => this.show(node)),
       on("editPlan", (node) => this.edit(node)),

@@ -2,14 +2,18 @@
 import * as vscode from "vscode";
 import type { Board, PlacedHunk } from "./board";
 import type { Calls } from "./calls";
+import { register } from "./commands";
 import type { Review } from "./comments";
 import type { ChangedFile, Proposal } from "./protocol";
 import type { Node } from "./tree";
 
 type Meant = { proposalId: string; hunks?: string[] };
+type Known = Node | undefined;
 const EMPTY = "agent-lsp-empty";
 
 export class ReviewCommands {
+  private selected: readonly Node[] = [];
+
   constructor(
     private readonly board: Board,
     private readonly calls: Calls,
@@ -17,8 +21,7 @@ export class ReviewCommands {
   ) {}
 
   register(): vscode.Disposable {
-    const on = (name: string, run: (argument?: unknown, selected?: Node[]) => unknown): vscode.Disposable =>
-      vscode.commands.registerCommand(`agentLsp.${name}`, run);
+    const on: (name: string, run: (at?: unknown, selected?: Known[]) => unknown) => vscode.Disposable = register;
     return vscode.Disposable.from(
       on("openChanges", (node) => this.openChanges(node as Node | undefined)),
       on("nextHunk", () => this.step(1)),
@@ -147,11 +150,18 @@ export class ReviewCommands {
     }
   }
 
+  /** What is selected in the tree, as it was when it was selected. */
+  select(nodes: readonly Node[]): void {
+    this.selected = nodes;
+  }
+
   /** The hunks that are selected in the tree together with the one that was clicked, else one. */
-  private hunksMeant(at: unknown, selected: readonly Node[] | undefined): Meant | undefined {
+  private hunksMeant(at: unknown, selected: readonly Known[] | undefined): Meant | undefined {
     const meant = this.hunkMeant(at);
-    const more = (selected ?? []).flatMap((node) =>
-      node.kind === "hunk" && node.proposal.proposalId === meant?.proposalId ? [node.hunk.id] : [],
+    // While the tree is drawn anew the editor passes `undefined` for rows that it still shows as selected.
+    const nodes = selected?.includes(undefined) === true ? this.selected : (selected ?? []);
+    const more = nodes.flatMap((node) =>
+      node?.kind === "hunk" && node.proposal.proposalId === meant?.proposalId ? [node.hunk.id] : [],
     );
     return meant && { ...meant, hunks: [...new Set([...(meant.hunks ?? []), ...more])] };
   }

@@ -3,6 +3,7 @@ import * as vscode from "vscode";
 import { SOURCE, type Board } from "./board";
 import { askGoal, type Calls } from "./calls";
 import type { Connection } from "./client";
+import { register } from "./commands";
 import type { AnswerArgument, BlockedMessage, ControlArgument, RunArgument, RunRow, RunState } from "./protocol";
 import { pick } from "./review";
 import type { Node } from "./tree";
@@ -23,8 +24,7 @@ export class TaskCommands {
   ) {}
 
   register(): vscode.Disposable {
-    const on = (name: string, run: (argument?: unknown) => unknown): vscode.Disposable =>
-      vscode.commands.registerCommand(`agentLsp.${name}`, run);
+    const on: (name: string, run: (argument?: unknown) => unknown) => vscode.Disposable = register;
     const steer = (action: ControlArgument["action"]): vscode.Disposable =>
       on(action, (node) => this.control(action, node as Node | undefined));
     return vscode.Disposable.from(

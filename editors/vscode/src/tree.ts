@@ -37,8 +37,27 @@ export class RunTree implements vscode.TreeDataProvider<Node> {
   private readonly changes = new vscode.EventEmitter<undefined>();
   readonly onDidChangeTreeData = this.changes.event;
 
+  /** Drawn anew only where it would be another: while it is, the editor does not know its rows. */
   constructor(private readonly board: Board) {
-    board.onDidChange(() => this.changes.fire(undefined));
+    let last = "";
+    board.onDidChange(() => {
+      const now = this.shown();
+      if (now !== last) {
+        last = now;
+        this.changes.fire(undefined);
+      }
+    });
+  }
+
+  /** All that the rows are made of. */
+  private shown(): string {
+    const { runs, progress, plans, proposals } = this.board;
+    const said = [...progress.values()].map(({ runId, message }) => [runId, message]);
+    const offered = [...proposals.values()].map((proposal) => [
+      { ...proposal, diff: "" },
+      this.board.isOpen(proposal),
+    ]);
+    return JSON.stringify([[...runs.values()], said, [...plans.values()], offered]);
   }
 
   getChildren(node?: Node): Node[] {
