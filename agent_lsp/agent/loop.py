@@ -15,7 +15,7 @@ from agent_lsp.agent.proposals import resting_state
 from agent_lsp.agent.return_to_work import Return
 from agent_lsp.agent.run import Run
 from agent_lsp.agent.tools.submit_plan import plan_of
-from agent_lsp.agent.validation_text import failure_text
+from agent_lsp.agent.verdicts import Verdicts
 from agent_lsp.agent.world import Workshop, World
 from agent_lsp.domain.changes import FileEdit
 from agent_lsp.domain.errors import (
@@ -24,22 +24,16 @@ from agent_lsp.domain.errors import (
     ModelRefusedError,
     ModelRejectedError,
     ModelUnavailableError,
-    RunnerUnavailableError,
     StuckError,
 )
 from agent_lsp.domain.events import EventKind
-from agent_lsp.domain.goal_findings import is_diagnostic, names_of
-from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.plan import Plan, Reflection, ReflectionDecision, StepState
 from agent_lsp.domain.task import Mode, RunState
-from agent_lsp.domain.verdict import Decision, Evidence, Verdict
 
 logger = logging.getLogger(__name__)
 
 MOST_STEPS: Final = 60
 """However often a plan is adapted, it does not grow beyond this."""
-
-MOST_FINDINGS_CHARACTERS: Final = 16_000
 
 
 class Loop:
@@ -55,9 +49,7 @@ class Loop:
         self.offered: tuple[FileEdit, ...] = ()
         self._run, self._world = run, world
         self._tries_left = max(0, run.desk.meter.budget.tries - 1)
-        self._goal_tests = _goal_tests(run)
-        self._validated: tuple[tuple[FileEdit, ...], tuple[CaseId, ...], Evidence] | None = None
-        self._failures = ""
+        self._verdicts = Verdicts(run, self.workshop, world)
         self._summaries: dict[int, str] = {}
         self._harvested: tuple[FileEdit, ...] = ()
 
@@ -109,7 +101,7 @@ class Loop:
             self._return.opened(self._ledger.again(DeedKind.OPENED))
             return
         base = await self.workshop.open()
-        self._validated = None
+        self._verdicts.forget()
         kept = self._ledger.again(DeedKind.OPENED)
         self._return.opened(kept)
         if kept is None:
@@ -117,7 +109,7 @@ class Loop:
         self._run.record(EventKind.SNAPSHOT, {"tree": base.tree, "buffers": dict(base.buffers)})
 
     async def _go_on_for_real(self) -> None:
-        self._validated = None  # its reports are gone, and the workspace may have moved
+        self._verdicts.forget()
         await self._return.arrive()
 
     async def _keep(self, kind: DeedKind, data: Mapping[str, Any]) -> None:
@@ -224,55 +216,13 @@ class Loop:
         run.record(EventKind.STEP_ENDED, ended)
         if outcome.summary:
             self._summaries[index] = outcome.summary
-        self._goal_tests = tuple(dict.fromkeys((*_goal_tests(run), *outcome.goal_tests)))
+        self._verdicts.learn(outcome.goal_tests)
         edits = await self.workshop.candidate.harvest()
         run.plan = self._plan.with_files(index, newly(edits, self._harvested))
         self._harvested = edits
-        await self._take_evidence(edits, outcome.evidence)
-        evidence = await self._evidence(edits)
-        return Work(outcome, edits, evidence, self._failures if evidence is not None else "")
-
-    async def _take_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence | None) -> None:
-        """Takes an engine's evidence if it is about exactly this tree."""
-        if evidence is None or not edits or any(map(is_diagnostic, self._goal_tests)):
-            return  # engines ask tests alone
-        tree = await self._world.trees.write(self.workshop.base.tree, edits)
-        if evidence.verdict.candidate == tree:
-            self._keep_evidence(edits, evidence)
-
-    def _keep_evidence(self, edits: tuple[FileEdit, ...], evidence: Evidence) -> None:
-        self._validated = (edits, self._goal_tests, evidence)
-        self._failures = failure_text(evidence, MOST_FINDINGS_CHARACTERS)
-        self._run.verdict = evidence.verdict.decision.value
-        self._run.record(EventKind.VALIDATION, {"verdict": evidence.verdict.to_json()})
-
-    async def _evidence(self, edits: tuple[FileEdit, ...]) -> Evidence | None:
-        """The gate's verdict on the whole change so far; asked for only if it is another than the last one."""
-        if not edits:
-            return None
-        if self._ledger.next_kind == DeedKind.EVIDENCE and (kept := self._ledger.again(DeedKind.EVIDENCE)) is not None:
-            evidence, self._failures = records.evidence_of(kept), str(kept["findings"])
-            self._validated = (edits, self._goal_tests, evidence)
-            self._run.verdict = evidence.verdict.decision.value
-            return evidence
-        if self._validated is not None and self._validated[:2] == (edits, self._goal_tests):
-            return self._validated[2]
-        run = self._run
-        run.move(RunState.VALIDATING, "running the tests with and without the change")
-        try:
-            evidence = await self._world.gate.validate(
-                self.workshop.base.tree,
-                edits,
-                goal_tests=self._goal_tests,
-                scope=run.goal.scope,
-                on_progress=run.tell,
-            )
-        except RunnerUnavailableError as error:
-            reason = f"The tests could not be started: {error.message} {error.hint}".strip()
-            evidence = Evidence(Verdict(Decision.UNDECIDED, reasons=(reason,)))
-        self._keep_evidence(edits, evidence)
-        await self._keep(DeedKind.EVIDENCE, {**records.evidence_data(evidence), "findings": self._failures})
-        return evidence
+        await self._verdicts.take(edits, outcome.evidence)
+        evidence = await self._verdicts.of(edits)
+        return Work(outcome, edits, evidence, self._verdicts.failures if evidence is not None else "")
 
     async def _after(self, index: int, work: Work) -> Again | Stop:
         """What follows an attempt: the end, the next step, or another try."""
@@ -361,7 +311,7 @@ class Loop:
         run = self._run
         await self._ledger.finish()
         edits = await self.workshop.candidate.harvest()
-        evidence = await self._evidence(edits)
+        evidence = await self._verdicts.of(edits)
         await run.desk.pause_point()
         if evidence is None:
             run.verdict = None
@@ -369,13 +319,13 @@ class Loop:
             return
         await self.workshop.close()
         verdict = evidence.verdict
-        goal = replace(run.goal, tests=self._goal_tests)
+        goal = replace(run.goal, tests=self._verdicts.goal_tests)
         base = self.workshop.base
         run.offering = True
         run.proposal_id = await self._world.review.offer(run.id, goal, self._summary(), base, edits, evidence)
         self.offered = edits
         run.verdict = verdict.decision.value
-        run.show_problems(problems_of(evidence, self._goal_tests))
+        run.show_problems(problems_of(evidence, self._verdicts.goal_tests))
         state = RunState.FAILED if stop.given_up else resting_state(verdict)
         run.move(state, stop.reason or verdict.title())
         run.rest()
@@ -387,8 +337,3 @@ class Loop:
         if len(told) == 1:
             return told[0][1]
         return "\n".join(f"{title}: {text}" for title, text in told) or self._run.goal.text
-
-
-def _goal_tests(run: Run) -> tuple[CaseId, ...]:
-    """The named tests, and the diagnostics that the run was started from; of a failing test, the test."""
-    return tuple(dict.fromkeys((*run.goal.tests, *names_of(run.goal.problems))))

@@ -1,7 +1,7 @@
 """Owns what all engines of a language model share: the voice, the prompts, the tools of each phase."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from agent_lsp.agent.context import Prompts, goal_text
 from agent_lsp.agent.conversation import Conversation, Exchange, Voice
 from agent_lsp.agent.desk import LoneDesk
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
+from agent_lsp.agent.localising import localised
 from agent_lsp.agent.private_files import GuardedCandidate, PrivateFiles
 from agent_lsp.agent.routing import Route
 from agent_lsp.agent.rules import Rulebook, Rules
@@ -29,7 +30,7 @@ from agent_lsp.agent.tools import (
     submit_reflection,
     write_file,
 )
-from agent_lsp.agent.tools.tool import Bench, RunSuite, Tool
+from agent_lsp.agent.tools.tool import Bench, Tool
 from agent_lsp.domain.conversation import Phase
 from agent_lsp.domain.errors import SnapshotError
 from agent_lsp.domain.ports import Candidate
@@ -37,6 +38,9 @@ from agent_lsp.domain.repository_map import RepositoryMaps, Wish
 from agent_lsp.domain.verdict import SuiteReport
 
 logger = logging.getLogger(__name__)
+
+SuiteRun = Callable[[Candidate, Sequence[str], Sequence[str]], Awaitable[SuiteReport]]
+"""Runs tests in a candidate and tells which lines of the watched files they ran (validator.Validator.run_once)."""
 
 CHARACTERS_PER_TOKEN: Final = 3.5
 """Of a map: names and signatures."""
@@ -71,7 +75,7 @@ class ModelWork:
 
     voice: Voice
     prompts: Prompts
-    run_suite: RunSuite
+    run_suite: SuiteRun
     commands_without_sandbox: bool = False
     route: Route = field(default_factory=Route)
     private: PrivateFiles = field(default_factory=PrivateFiles)
@@ -112,10 +116,15 @@ class ModelWork:
         """The phase's tools on the task's candidate, and the run behind the task."""
         desk = task.desk or LoneDesk()
 
-        async def run_suite(_: Candidate, tests: Sequence[str]) -> SuiteReport:
-            return await self.run_suite(task.candidate, tests)  # tests may read what is private
+        seen = self.seen(task.candidate)
 
-        bench = Bench(self.seen(task.candidate), run_suite, desk, private=self.private, rules=conversation.rules)
+        async def watched(tests: Sequence[str], watch: Sequence[str]) -> SuiteReport:
+            return await self.run_suite(task.candidate, tests, watch)  # tests may read what is private
+
+        async def run_suite(_: Candidate, tests: Sequence[str]) -> SuiteReport:
+            return await localised(await watched(tests, ()), seen, watched)
+
+        bench = Bench(seen, run_suite, desk, private=self.private, rules=conversation.rules)
         tools: Sequence[Tool[Any]] = TOOLS[phase]
         allowed = self.commands_without_sandbox
         toolbox = Toolbox(tools, bench, task.journal, self.voice.veil, commands_without_sandbox=allowed)

@@ -15,9 +15,12 @@ _OF_BEST = 0.6
 def suspicious_lines(report: SuiteReport, failing: Collection[CaseId] = ()) -> list[tuple[str, int, float]]:
     """Path, one-based line and weight (0..1) of what these failing tests ran and passing ones mostly did not.
 
-    Of all failing tests where none are given; the most accused first. Empty where nobody watched what ran.
+    Of all failing tests where none are given, but for those that nobody watched or that ran nothing; the most accused
+    first. Empty where nobody watched what ran.
     """
     accused = failing or [case.id for case in report.cases.values() if case.outcome.bad]
+    watched = {test for lines in report.executed_failing.values() for tests in lines.values() for test in tests}
+    accused = [test for test in accused if test in watched]
     rows = [(path, line, weight) for path, lines in ochiai(report, accused).items() for line, weight in lines.items()]
     rows.sort(key=lambda row: (-round(row[2], 6), row[0], row[1]))
     least = max(_LEAST, _OF_BEST * rows[0][2]) if rows else _LEAST

@@ -32,7 +32,8 @@ class ToolInput(BaseModel):
 class Bench:
     """What tools work with in one run. `searcher` is found by the first search and kept.
 
-    The candidate refuses what is `private`, which tools name and never show. `rules` are those of the conversation.
+    `run_suite` tells of failing tests which lines they ran, where that can be found out. The candidate refuses what is
+    `private`, which tools name and never show. `rules` are those of the conversation.
     """
 
     candidate: Candidate
