@@ -1,6 +1,7 @@
 """Owns what the loop says of one attempt at a step: what it left, what follows, and the words for it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from agent_lsp.agent.engines import StepOutcome
 from agent_lsp.domain.changes import FileEdit
@@ -38,18 +39,31 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """How carrying out the plan came to its end; `given_up` when it was not by being carried out."""
+    """How carrying out the plan came to its end; `given_up` when it was not by being carried out.
+
+    `spent` when nobody can work on: a budget is used up, or there is no model.
+    """
 
     reason: str = ""
     given_up: bool = False
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The next attempt: at which step, and what the engine is told."""
+    """The next attempt: at which step, what the engine is told, and how many attempts at the step were not good.
+
+    A person's words are no failure: what follows them begins to count anew.
+    """
 
     index: int
     feedback: str = ""
+    failed_tries: int = 0
+
+
+LATE_WORDS: Final = (
+    "The person said something after you had finished; it stands at the end of this message. Do what they want."
+)
 
 
 def newly(edits: tuple[FileEdit, ...], before: tuple[FileEdit, ...]) -> list[str]:

@@ -129,8 +129,9 @@ class Conversation:
         reminded, cut = False, 0
         while True:
             await exchange.desk.ledger.caught_up()
-            for words in exchange.desk.take_said():
-                self.add(words)
+            if self._hears(exchange.desk):
+                for words in exchange.desk.take_said():
+                    self.add(words)
             turn = await self._turn(exchange, must_call=reminded)
             self._take(turn)
             if turn.stop is StopReason.LENGTH:
@@ -150,6 +151,10 @@ class Conversation:
             else:
                 reminded = True
                 self.add(reminder)
+
+    def _hears(self, desk: Desk) -> bool:
+        """A person's words are for those who plan and work; who judges a step would forget them."""
+        return self._phase is not Phase.REFLECTION or desk.ledger.next_kind == DeedKind.SAID
 
     # --- one answer ------------------------------------------------------------------------------------------
 

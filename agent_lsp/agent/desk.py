@@ -128,6 +128,13 @@ class RunDesk:
         """Keeps what the model must know of the run for its next turn."""
         self._said.append(text)
 
+    @property
+    def words_wait(self) -> bool:
+        """Whether a person said something that no model has heard, or had not at this moment of a resumed run."""
+        if self.ledger.replaying:
+            return self.ledger.next_kind == DeedKind.SAID
+        return self._by_person > 0
+
     def take_said(self) -> tuple[str, ...]:
         """What was said to the model since the last time, in whole sentences, oldest first."""
         if self.ledger.next_kind == DeedKind.SAID:

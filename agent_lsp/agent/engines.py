@@ -75,7 +75,8 @@ class PlanTask:
 class StepTask:
     """Carry out step `index` of the plan in the candidate.
 
-    `feedback` is empty at first; on another try it is test output or a person's words.
+    `feedback` is empty at first; on another try it is test output or a person's words. `failed_tries` counts the tries
+    of this step that were not good, since a person last had a say.
     """
 
     goal: Goal
@@ -87,6 +88,7 @@ class StepTask:
     tell: Tell
     journal: Record
     desk: Desk | None = None
+    failed_tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

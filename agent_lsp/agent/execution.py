@@ -20,8 +20,7 @@ class ModelExecution:
 
     async def execute(self, task: StepTask) -> StepOutcome:
         """Works until the model finishes the step; an unfinished step says why."""
-        step = (task.index, task.plan.steps[task.index].title)
-        self._work.route.step(task.goal, step, again=bool(task.feedback))
+        self._work.route.step(task.goal, failed_tries=task.failed_tries)
         conversation = await self._prepared(task)
         try:
             exchange = self._work.exchange(Phase.EXECUTION, task, conversation)

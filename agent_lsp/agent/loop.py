@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, assert_never
 
 from agent_lsp.agent import ledger_records as records
 from agent_lsp.agent.approval import Approval, Approved, Rejected, decision_of
-from agent_lsp.agent.attempts import Again, Stop, Work, feedback_text, newly, no_change
+from agent_lsp.agent.attempts import LATE_WORDS, Again, Stop, Work, feedback_text, newly, no_change
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
 from agent_lsp.agent.findings import problems_of
 from agent_lsp.agent.ledger import DeedKind
@@ -169,16 +169,21 @@ class Loop:
     # --- the steps -------------------------------------------------------------------------------------------
 
     async def _work(self, first: Again) -> None:
+        """Carries out the plan and offers what came of it; words that nobody has heard by then are worked on first."""
+        again: Again | None = first
+        while again is not None:
+            again = await self._offer(await self._until_stop(again))
+
+    async def _until_stop(self, first: Again) -> Stop:
         try:
-            stop = await self._steps(first)
+            return await self._steps(first)
         except BudgetSpentError as error:
             logger.warning("run %s: %s", self._run.id, error.message)
             self._run.record(EventKind.NOTE, {"text": error.message})
-            stop = Stop(f"{error.message}; what was done is offered")
+            return Stop(f"{error.message}; what was done is offered", spent=True)
         except (ModelUnavailableError, ModelBrokenError, ModelRejectedError, ModelRefusedError) as error:
             logger.error("run %s lost its model: %s", self._run.id, error.message, exc_info=error)
-            stop = Stop(f"{error.message} {error.hint}".strip(), given_up=True)
-        await self._offer(stop)
+            return Stop(f"{error.message} {error.hint}".strip(), given_up=True, spent=True)
 
     async def _steps(self, first: Again) -> Stop:
         again: Again | Stop = first
@@ -187,7 +192,7 @@ class Loop:
             await run.desk.pause_point()
             run.desk.check_budget()
             work = await self._attempt(again)
-            again = await self._after(again.index, work)
+            again = await self._after(again, work)
             if isinstance(again, Again) and self._plan.steps[again.index].state is StepState.PENDING:
                 run.switch.step_ended()
         return again
@@ -210,6 +215,7 @@ class Loop:
                 run.tell,
                 run.record,
                 run.desk,
+                again.failed_tries,
             )
         )
         ended = {"step": index + 1, "finished": outcome.finished, "summary": outcome.summary, "reason": outcome.reason}
@@ -224,9 +230,9 @@ class Loop:
         evidence = await self._verdicts.of(edits)
         return Work(outcome, edits, evidence, self._verdicts.failures if evidence is not None else "")
 
-    async def _after(self, index: int, work: Work) -> Again | Stop:
+    async def _after(self, tried: Again, work: Work) -> Again | Stop:
         """What follows an attempt: the end, the next step, or another try."""
-        run = self._run
+        run, index = self._run, tried.index
         last = index + 1 == len(self._plan.steps)
         if last and work.good:
             run.mark_step(index, StepState.DONE)
@@ -243,25 +249,25 @@ class Loop:
                 run.mark_step(index, StepState.FAILED)
                 return Stop(f"given up: {reflection.reason}", given_up=True)
             case ReflectionDecision.RETRY | ReflectionDecision.ADAPT as decision:
-                return self._another_try(index, work, reflection, decision)
+                return self._another_try(tried, work, reflection, decision)
             case _:
                 assert_never(reflection.decision)
 
     def _another_try(
         self,
-        index: int,
+        tried: Again,
         work: Work,
         reflection: Reflection,
         decision: Literal[ReflectionDecision.RETRY, ReflectionDecision.ADAPT],
     ) -> Again | Stop:
-        run = self._run
+        run, index = self._run, tried.index
         if not self._tries_left:
             run.mark_step(index, StepState.FAILED)
             return Stop(f"no try is left: {reflection.reason}", given_up=True)
         self._tries_left -= 1
         feedback = f"{self._findings(work)}\n\nWhat to do about it: {reflection.reason}"
         if decision is ReflectionDecision.RETRY:
-            return Again(index, feedback)
+            return Again(index, feedback, tried.failed_tries + 1)
         run.mark_step(index, StepState.DONE if work.good else StepState.FAILED)
         steps = (*self._plan.steps[: index + 1], *reflection.steps)[:MOST_STEPS]
         if len(steps) <= index + 1:
@@ -306,22 +312,28 @@ class Loop:
 
     # --- the end ---------------------------------------------------------------------------------------------
 
-    async def _offer(self, stop: Stop) -> None:
-        """Offers what is there, with its verdict, and brings the run to rest."""
+    async def _offer(self, stop: Stop) -> Again | None:
+        """Offers what is there, with its verdict, and brings the run to rest; or what is still to be done before."""
         run = self._run
+        if not stop.spent and run.desk.words_wait:
+            return self._again_with_words()
         await self._ledger.finish()
         edits = await self.workshop.candidate.harvest()
         evidence = await self._verdicts.of(edits)
         await run.desk.pause_point()
+        if run.desk.words_wait:
+            if not stop.spent:
+                return self._again_with_words()
+            stop = replace(stop, reason=f"{stop.reason} (what you said last could not be followed any more)")
         if evidence is None:
             run.verdict = None
             run.move(RunState.FAILED, no_change(stop, self._summary()))
-            return
+            return None
+        run.offering = True  # from here on nobody would hear what is said to the run
         await self.workshop.close()
         verdict = evidence.verdict
         goal = replace(run.goal, tests=self._verdicts.goal_tests)
         base = self.workshop.base
-        run.offering = True
         run.proposal_id = await self._world.review.offer(run.id, goal, self._summary(), base, edits, evidence)
         self.offered = edits
         run.verdict = verdict.decision.value
@@ -329,6 +341,10 @@ class Loop:
         state = RunState.FAILED if stop.given_up else resting_state(verdict)
         run.move(state, stop.reason or verdict.title())
         run.rest()
+        return None
+
+    def _again_with_words(self) -> Again:
+        return Again(max(0, self._run.step - 1), LATE_WORDS)
 
     def _summary(self) -> str:
         """What was done, in the engines' words; with several steps, step by step."""

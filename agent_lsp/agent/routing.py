@@ -67,7 +67,6 @@ class Route:
     _begun: bool = False
     _deep: str = ""
     _rejected_plans: int = 0
-    _step: tuple[int, str] | None = None
     _failed_tries: int = 0
 
     def planning(self, goal: Goal, *, again: bool) -> None:
@@ -75,12 +74,10 @@ class Route:
         self._take(goal)
         self._rejected_plans += int(again)
 
-    def step(self, goal: Goal, step: tuple[int, str], *, again: bool) -> None:
-        """A step, known by its number and title, is worked on; `again` when a try of it failed."""
+    def step(self, goal: Goal, *, failed_tries: int = 0) -> None:
+        """A step is worked on, of which so many tries failed."""
         self._take(goal)
-        if step != self._step:
-            self._step, self._failed_tries = step, 0
-        self._failed_tries += int(again)
+        self._failed_tries = failed_tries
 
     def choice(self, phase: Phase, wished: Mapping[Phase, Tier]) -> Choice:
         """The tier for the next request."""

@@ -152,8 +152,8 @@ class Session:
         if run.desk.asking:
             self.answer(run.id, text)
             return "Taken as the answer to its question."
-        if not run.busy:
-            if run.state is RunState.PROPOSED:
+        if not run.busy or run.offering:
+            if run.state is RunState.PROPOSED or run.offering:
                 return "The change is proposed. Discard it with feedback to have it done differently."
             return f"The run is {run.state.value}; start a new one with agent.run."
         if not run.engines.listens:

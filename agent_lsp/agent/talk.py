@@ -85,21 +85,25 @@ class Talks:
             return self._session.say(run.id, text)
         if run.busy:
             run.desk.spend(spoken.turn.usage)
-        self._pass_on(run, spoken)
+        reply = self._pass_on(run, spoken) if takes else spoken.reply
         by = spoken.turn.by
-        told = {"text": text, "reply": spoken.reply, "by": by.name if by is not None else spoken.turn.model}
+        told = {"text": text, "reply": reply, "by": by.name if by is not None else spoken.turn.model}
         run.record(EventKind.TALK, told)
         run.changed()
-        return spoken.reply
+        return reply
 
-    def _pass_on(self, run: Run, spoken: Spoken) -> None:
-        """A plan that waits is made anew with the words; a run at work has them with its next turn."""
-        if not spoken.words or not run.busy:
-            return
+    def _pass_on(self, run: Run, spoken: Spoken) -> str:
+        """A plan that waits is made anew with the words; a run at work has them with its next turn.
+
+        The reply; where the run came to rest meanwhile, with what the person can do instead.
+        """
+        if not spoken.words:
+            return spoken.reply
         if run.state is RunState.AWAITING_APPROVAL:
             self._session.reject(run.id, spoken.words)
-        else:
-            self._session.say(run.id, spoken.words)
+            return spoken.reply
+        told = self._session.say(run.id, spoken.words)
+        return spoken.reply if run.busy and not run.offering else f"{spoken.reply} But: {told}"
 
     async def _tell(self, run_id: str, text: str, asking: "asyncio.Task[str]") -> None:
         try:

@@ -152,8 +152,8 @@ async def test_two_failed_tries_of_a_step_ask_the_thinker_and_the_next_step_come
     world = World({Tier.THINKER: ("t",), Tier.MID: ("m",)}, Answering("t", "deep"), Answering("m", "plain"))
     goal = Goal("make add add")
     answers = []
-    for step, again in (((0, "One"), False), ((0, "One"), True), ((0, "One"), True), ((1, "Two"), False)):
-        world.route.step(goal, step, again=again)
+    for failed_tries in (0, 1, 2, 0):
+        world.route.step(goal, failed_tries=failed_tries)
         answers.append((await world.ask()).text)
     assert answers == ["plain", "plain", "deep", "plain"]
 
@@ -173,7 +173,7 @@ async def test_a_wish_that_comes_with_the_goal_holds_until_another_one_is_made()
     route.planning(goal, again=False)
     assert route.choice(Phase.PLANNING, {}).tier is Tier.THINKER
     route.wish = None
-    route.step(goal, (0, "One"), again=False)
+    route.step(goal)
     assert route.choice(Phase.EXECUTION, {}).tier is Tier.MID
 
 
