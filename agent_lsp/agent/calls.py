@@ -66,6 +66,7 @@ class RunArguments(Arguments):
     mode: Literal["plan", "auto"] | None = None
     tier: Tier | None = None
     background: bool = False
+    nearby: list[ProblemArguments] | None = None
 
     @field_validator("goal")
     @classmethod
@@ -232,6 +233,7 @@ def goal_of(given: RunArguments) -> Goal:
         Mode(given.mode or "auto"),
         given.tier,
         given.background,
+        tuple(_problem(problem) for problem in given.nearby or ()),
     )
 
 

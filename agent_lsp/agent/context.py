@@ -23,6 +23,7 @@ WHOLE_FILE_LINES: Final = 150
 MOST_TOP_ENTRIES: Final = 100
 MOST_DIFF_CHARACTERS: Final = 40_000
 MOST_PROBLEMS: Final = 20
+MOST_OPEN: Final = 20
 
 _MARKS: Final = {
     StepState.PENDING: "to do",
@@ -53,15 +54,33 @@ class Prompts:
         return f"{self.fill(name)}\n\n{self.identity}".strip()
 
 
-async def goal_text(prompts: Prompts, goal: Goal, candidate: GuardedCandidate, repository_map: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around a goal: the map of what is where, and the files that the editor has open."""
+
+    repository_map: str = ""
+    open_files: tuple[str, ...] = ()
+
+
+async def goal_text(
+    prompts: Prompts,
+    goal: Goal,
+    candidate: GuardedCandidate,
+    around: Surroundings = Surroundings(),
+) -> str:
     """The first message: the goal, where it comes from, and what a newcomer looks at first."""
+    private = candidate.private
+    shown = [path for path in around.open_files if path != goal.path and path not in private]
+    nearby = [row for row in goal.nearby if row not in goal.problems and row.path not in private]
     sections = [
         await _focus(goal, candidate),
-        _problems(goal.problems, candidate.private),
+        _problems("Diagnostics that the goal is about", goal.problems, private),
+        _problems("Other diagnostics in open files, as the editor showed them", nearby, private),
+        _bullets("Open in the editor", shown[:MOST_OPEN]),
         _bullets("Tests that must pass at the end", goal.tests),
         _bullets("Tests to run are limited to", goal.scope),
         await _top_level(candidate),
-        _what_is_where(repository_map),
+        _what_is_where(around.repository_map),
     ]
     context = "\n\n".join(section for section in sections if section)
     return prompts.fill("goal", goal=goal.text, context="\n" + context if context else "")
@@ -119,14 +138,14 @@ async def _focus(goal: Goal, candidate: GuardedCandidate) -> str:
     return f"{place}\n\n{numbered(shown, first + 1)}" + ("" if last >= len(lines) else "\n…")
 
 
-def _problems(problems: Sequence[Problem], private: PrivateFiles) -> str:
+def _problems(title: str, problems: Sequence[Problem], private: PrivateFiles) -> str:
     rows = [
         f"- {problem.path}:{problem.line + 1}: "
         + ("(private: it cannot be shown)" if problem.path in private else shortened(problem.message, 1500))
         + (f" ({' '.join(part for part in (problem.source, problem.code) if part)})" if problem.source else "")
         for problem in problems[:MOST_PROBLEMS]
     ]
-    return "\n".join(["# Diagnostics that the goal is about", "", *rows]) if rows else ""
+    return "\n".join([f"# {title}", "", *rows]) if rows else ""
 
 
 def _bullets(title: str, names: Sequence[str]) -> str:

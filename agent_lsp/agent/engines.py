@@ -59,7 +59,10 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlanTask:
-    """Make a plan. `previous` and `feedback` are there when a person rejected one."""
+    """Make a plan. `previous` and `feedback` are there when a person rejected one.
+
+    `open_files` are those that the editor has open.
+    """
 
     goal: Goal
     candidate: Candidate
@@ -69,6 +72,7 @@ class PlanTask:
     feedback: str = ""
     previous: Plan | None = None
     desk: Desk | None = None
+    open_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class StepTask:
     """Carry out step `index` of the plan in the candidate.
 
     `feedback` is empty at first; on another try it is test output or a person's words. `failed_tries` counts the tries
-    of this step that were not good, since a person last had a say.
+    of this step that were not good, since a person last had a say. `open_files` are those that the editor has open.
     """
 
     goal: Goal
@@ -89,6 +93,7 @@ class StepTask:
     journal: Record
     desk: Desk | None = None
     failed_tries: int = 0
+    open_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

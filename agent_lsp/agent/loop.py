@@ -153,6 +153,7 @@ class Loop:
             feedback,
             previous,
             run.desk,
+            tuple(sorted(self.workshop.base.buffers)),
         )
         planned = await run.engines.planning.plan(task)
         await self._keep(DeedKind.PLAN, records.plan_data(planned))
@@ -216,6 +217,7 @@ class Loop:
                 run.record,
                 run.desk,
                 again.failed_tries,
+                tuple(sorted(self.workshop.base.buffers)),
             )
         )
         ended = {"step": index + 1, "finished": outcome.finished, "summary": outcome.summary, "reason": outcome.reason}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agent_lsp.agent.context import Prompts, goal_text
+from agent_lsp.agent.context import Prompts, Surroundings, goal_text
 from agent_lsp.agent.conversation import Conversation, Exchange, Voice
 from agent_lsp.agent.desk import LoneDesk
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
@@ -95,14 +95,14 @@ class ModelWork:
 
     async def first_message(self, task: PlanTask | StepTask) -> str:
         """The goal and what surrounds it, with a map of what is where."""
-        return await goal_text(self.prompts, task.goal, self.seen(task.candidate), await self._map(task))
+        surroundings = Surroundings(await self._map(task), task.open_files)
+        return await goal_text(self.prompts, task.goal, self.seen(task.candidate), surroundings)
 
     async def _map(self, task: PlanTask | StepTask) -> str:
         if self.maps is None or not self.map_tokens:
             return ""
-        wish = Wish(
-            " ".join((task.goal.text, *(problem.message for problem in task.goal.problems))), tuple(files_of(task))
-        )
+        text = " ".join((task.goal.text, *(problem.message for problem in task.goal.problems)))
+        wish = Wish(text, tuple(files_of(task)), task.open_files)
         characters = int(self.map_tokens * CHARACTERS_PER_TOKEN)
         try:
             return await self.maps.draw(task.base_tree, wish, self.private, characters)

@@ -80,12 +80,13 @@ def goal_data(goal: Goal) -> dict[str, Any]:
         "text": goal.text,
         "path": goal.path,
         "lines": None if goal.lines is None else [goal.lines.start_line, goal.lines.end_line],
-        "problems": [[row.path, row.line, row.message, row.source, row.code] for row in goal.problems],
+        "problems": _problems_data(goal.problems),
         "tests": list(goal.tests),
         "scope": list(goal.scope),
         "mode": goal.mode.value,
         "tier": goal.tier,
         "background": goal.background,
+        "nearby": _problems_data(goal.nearby),
     }
 
 
@@ -96,13 +97,22 @@ def goal_kept(data: Mapping[str, Any]) -> Goal:
         str(data["text"]),
         data["path"],
         None if lines is None else LineRange(int(lines[0]), int(lines[1])),
-        tuple(Problem(path, line, message, source, code) for path, line, message, source, code in data["problems"]),
+        _problems_kept(data["problems"]),
         tuple(CaseId(test) for test in data["tests"]),
         tuple(data["scope"]),
         Mode(data["mode"]),
         data.get("tier"),
         bool(data.get("background", False)),
+        _problems_kept(data.get("nearby", ())),
     )
+
+
+def _problems_data(problems: Sequence[Problem]) -> list[list[Any]]:
+    return [[row.path, row.line, row.message, row.source, row.code] for row in problems]
+
+
+def _problems_kept(rows: Sequence[Sequence[Any]]) -> tuple[Problem, ...]:
+    return tuple(Problem(path, line, message, source, code) for path, line, message, source, code in rows)
 
 
 def verdict_of(data: Mapping[str, Any]) -> Verdict:

@@ -36,10 +36,11 @@ _DULL: Final = frozenset(_DULL_WORDS.split())
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a map is drawn for: the goal's words, and files that are known to be meant."""
+    """What a map is drawn for: the goal's words, files that are known to be meant, and files that a person looks at."""
 
     text: str
     files: tuple[str, ...] = ()
+    open_files: tuple[str, ...] = ()
 
 
 class RepositoryMaps(Protocol):
@@ -112,7 +113,7 @@ class RepositoryGraph:
     def _start(self, wish: Wish) -> list[float]:
         """Where the walk starts: everywhere a little, at what is named a lot."""
         count = len(self.names)
-        known, words = set(wish.files), words_of(wish.text)
+        known, seen, words = set(wish.files), set(wish.open_files), words_of(wish.text)
         exact = {word for word in _NAMED.findall(wish.text) if word not in _DULL}
         weights = [1.0 / count] * count
         for word in words & self.words.keys():
@@ -123,6 +124,8 @@ class RepositoryGraph:
         for number, path in enumerate(self.names):
             if path in known:
                 weights[number] += 6.0
+            elif path in seen:
+                weights[number] += 2.0
             if path in exact or path.rpartition("/")[2] in exact:
                 weights[number] += 4.0
         for name in exact & self.definers.keys():

@@ -77,6 +77,8 @@ class Goal:
     tier: str | None = None
     background: bool = False
     """Nobody waits for it: it works when no other run wants to."""
+    nearby: tuple[Problem, ...] = ()
+    """What the editor showed in open files, whatever the goal is about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ edge turns them into URIs and ranges.
 Calls, edge to runtime. Each mirrors a command of PROTOCOL.md section 3 with `path` for `uri` and
 `lines: {"start", "end"}` (end exclusive) for `range`; all answer within a second:
     run            {runId, goal, path?, lines?, problems?: [{path, line, message, source, code}], tests?, scope?,
-                    mode?, tier?, background?} -> {runId}
+                    mode?, tier?, background?, nearby?: as problems} -> {runId}
+                   `problems` are what the goal is about; `nearby` is what the editor shows in open files besides
     plan_approve   {runId, steps?} -> {state}
     plan_reject    {runId, feedback?} -> {state}
     control        {runId, action} -> {state}

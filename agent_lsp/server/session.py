@@ -21,6 +21,7 @@ from agent_lsp.server.folders import Folders
 from agent_lsp.server.listeners import Listeners
 from agent_lsp.server.protocol import EdgeProtocol
 from agent_lsp.server.runtime import Runtime, RuntimeProcess
+from agent_lsp.server.seen_problems import SeenProblems
 from agent_lsp.server.uris import path_of, uri_of
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Session:
         self.folders = Folders()
         self.listeners = Listeners()
         self.documents = Documents(self.traits.encoding, self.folders.home)
+        self.seen_problems = SeenProblems()
         self.settings: Json = {}
         self.ready = asyncio.Event()
         self._start = start

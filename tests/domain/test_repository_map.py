@@ -62,6 +62,13 @@ def test_a_file_that_is_known_to_be_meant_draws_the_map_to_it() -> None:
     assert set(files[:2]) == {"shop/page.py", "shop/mail.py"}
 
 
+def test_files_that_are_open_come_before_others_and_after_those_that_are_meant() -> None:
+    text = "make it work"
+    assert order(drawn(graph(), Wish(text, (), ("shop/page.py",)), 10_000))[0] == "shop/page.py"
+    meant = order(drawn(graph(), Wish(text, ("shop/page.py",), ("shop/invoice.py",)), 10_000))
+    assert meant.index("shop/page.py") < meant.index("shop/invoice.py")
+
+
 def test_a_name_that_the_goal_spells_is_found_where_it_is_defined() -> None:
     assert order(drawn(graph(), Wish("`parse_amount` fails"), 10_000))[0] == "shop/money.py"
 

@@ -83,3 +83,26 @@ async def test_a_conversation_that_grows_too_long_is_made_shorter_and_the_run_go
     assert "Always use tabs." in last.system
     assert "Here, use spaces." in last.system, "rules that came with a result that is gone"
     assert len(json.dumps(last.body)) < len(LONG) * 5
+
+
+async def test_open_files_and_what_the_editor_shows_in_them_are_told_and_private_ones_are_not(
+    stage: Stage, endpoint: AnthropicServer
+) -> None:
+    files = {**PROJECT, "notes/secret.py": "token = 1\n", "far/away.py": "def distant():\n    return 1\n"}
+    options = {"context": {"private": ["notes/*"]}}
+    endpoint.brain = ScriptedBrain(execution=[FIX, calls(finish())])
+    scene = await stage(files, env=at(endpoint), options=options)
+    goal = scene.open("calc.py")
+    away, secret = scene.open("far/away.py"), scene.open("notes/secret.py")
+    place = {"start": {"line": 1, "character": 4}, "end": {"line": 1, "character": 10}}
+    for uri, message in ((away, "is never called"), (secret, "holds a token")):
+        await scene.client.actions(uri, 1, diagnostics=[{"range": place, "message": message, "source": "lint"}])
+    run_id = await scene.run("make add add", uri=goal)
+    await scene.until(run_id, "proposed")
+
+    for request in (endpoint.in_phase("planning")[0], endpoint.in_phase("execution")[0]):
+        told = request.text
+        assert "# Open in the editor\n\n- far/away.py\n" in told, told
+        assert "- far/away.py:2: is never called (lint)" in told
+        assert "secret" not in told.partition("# The workspace's top level")[0]
+        assert "holds a token" not in told

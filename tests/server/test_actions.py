@@ -88,6 +88,19 @@ async def test_a_diagnostic_and_a_selection_start_runs(client: RawClient, root: 
     assert call["problems"] == [{"path": "calc.py", "line": 1, "message": "wrong sign", "source": "lint", "code": "L1"}]
 
 
+async def test_a_run_is_told_what_other_servers_say_of_the_text_of_open_files(client: RawClient, root: Path) -> None:
+    uri, other = client.open(root / "calc.py"), client.open(root / "other.py")
+    unused = {**LINT, "message": "unused"}
+    await client.actions(uri, 0, 2, diagnostics=[LINT, unused])
+    await client.actions(uri, 1, diagnostics=[LINT])  # `unused` is gone from this line
+    await client.actions(other, 1, diagnostics=[{**LINT, "message": "of a text that is typed over"}])
+    client.type(other, 0, 0, "# changed\n")
+    await client.actions(other, 0)
+    await client.command("agent.run", {"goal": "work"})
+    (call,) = await calls(client, "run")
+    assert call["nearby"] == [{"path": "calc.py", "line": 1, "message": "wrong sign", "source": "lint", "code": "L1"}]
+
+
 async def test_a_proposal_is_reviewed_by_code_actions_alone(client: RawClient, root: Path) -> None:
     uri, _, proposal_id = await proposed(client, root)
     diagnostic, hint = await client.wait_until(lambda: client.diagnostics.get(uri))

@@ -64,11 +64,15 @@ class CodeActions:
                 problem = _plain_problem(diagnostic)
                 problems.append((problem["message"], diagnostic))
                 plain_problems.append(problem)
+        document = self._session.documents.get(uri)
+        if document is not None:
+            theirs = [problem for problem in plain_problems if problem["source"] != SOURCE_NAME]
+            self._session.seen_problems.note(document, start[0], max(last, start[0]), theirs)
         return Spot(
             desk=desk,
             path=path,
             uri=uri,
-            document=self._session.documents.get(uri),
+            document=document,
             start=start[0],
             end=max(last, start[0]),
             selected=selected,

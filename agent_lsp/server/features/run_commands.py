@@ -19,6 +19,7 @@ from agent_lsp.server.board import Json
 from agent_lsp.server.desk import CALL_S, START_S, Desk, control, disown
 from agent_lsp.server.features.execute_command import Command
 from agent_lsp.server.progress import Progress, Work
+from agent_lsp.server.seen_problems import MOST_TOLD
 from agent_lsp.server.session import Session
 from agent_lsp.server.threads import in_thread
 from agent_lsp.server.uris import path_of, scheme_of, uri_of
@@ -57,6 +58,7 @@ async def _run(session: Session, progress: Progress, args: Arguments) -> Mapping
         "path": origin,
         "lines": None if lines is None else {"start": lines[0], "end": lines[1]},
         "problems": _problems(session, desk, origin, args),
+        "nearby": _nearby(session, desk),
         "tests": args.texts("tests"),
         "scope": args.texts("scope"),
         "mode": args.choice("mode", ("plan", "auto")),
@@ -159,6 +161,13 @@ def _problems(session: Session, desk: Desk, origin: str | None, args: Arguments)
             }
         )
     return problems
+
+
+def _nearby(session: Session, desk: Desk) -> list[Json] | None:
+    """What other servers say of open files, as far as the editor has told."""
+    opened = [(path, document) for path, document in session.documents_of(desk) if path != "."]
+    rows = [row for path, document in opened for row in session.seen_problems.of(path, document)]
+    return rows[:MOST_TOLD] or None
 
 
 async def _approve(session: Session, args: Arguments) -> Mapping[str, Any]:
