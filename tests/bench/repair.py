@@ -37,10 +37,18 @@ from tests.repair_bugs.classic_structures import STRUCTURES
 from tests.repair_bugs.everyday import EVERYDAY
 from tests.repair_bugs.slip import Slip
 from tests.repair_bugs.unseen import UNSEEN
+from tests.repair_bugs.unseen2_statements import STATEMENTS
+from tests.repair_bugs.unseen2_values import VALUES
 
 CLASSIC: Final = (*NUMBERS, *STRUCTURES)
-SETS: Final = (("classic programs", CLASSIC), ("everyday slips", EVERYDAY), ("unseen slips", UNSEEN))
-"""The last one was written after the engine: what says whether the others were learned by heart."""
+UNSEEN2: Final = (*VALUES, *STATEMENTS)
+SETS: Final = (
+    ("classic programs", CLASSIC),
+    ("everyday slips", EVERYDAY),
+    ("unseen slips", UNSEEN),
+    ("unseen2 slips", UNSEEN2),
+)
+"""The last ones were written after the engine: what says whether the others were learned by heart."""
 
 _CLOCK: Final = Clock(time.time, time.monotonic, asyncio.sleep)
 _FEW: Final = 6
