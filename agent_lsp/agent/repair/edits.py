@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from agent_lsp.agent.repair.pieces import NO_PIECES, Pieces
 from agent_lsp.agent.repair.source import Site, Source, sites
 from agent_lsp.domain.python_text import parsed
 
@@ -48,18 +49,24 @@ class SmallEdit:
         return _squeezed(old), _squeezed(new)
 
 
-def edits_of(source: Source, suspicion: Mapping[int, float], templates: Mapping[str, Template]) -> Sequence[SmallEdit]:
-    """All edits of the statements on suspicious lines, in the order of the file."""
+def edits_of(
+    source: Source, suspicion: Mapping[int, float], templates: Mapping[str, Template], pieces: Pieces = NO_PIECES
+) -> Sequence[SmallEdit]:
+    """All edits of the statements on suspicious lines, in the order of the file.
+
+    An edit weighs what its own line does where that is more than the statement that it was found for.
+    """
     found = []
-    for site, (first, last) in sites(source):
+    for site, (first, last) in sites(source, pieces):
         weight = max((suspicion.get(line, 0.0) for line in range(first, last + 1)), default=0.0)
-        if weight <= 0.0:
+        if not (weight or suspicion.keys() & range(first, (site.node.end_lineno or last) + 1)):
             continue
         for name, template in templates.items():
             for rewrite in template(site):
                 line = source.line_of(rewrite.start)
-                score = weight * rewrite.prior
-                found.append(SmallEdit(source.path, rewrite.start, rewrite.end, rewrite.text, line, name, score))
+                score = max(weight, suspicion.get(line, 0.0)) * rewrite.prior
+                if score > 0.0:
+                    found.append(SmallEdit(source.path, rewrite.start, rewrite.end, rewrite.text, line, name, score))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from agent_lsp.agent.repair.edits import SmallEdit
 from agent_lsp.agent.repair.localise import Suspicion
 from agent_lsp.agent.repair.pairs import pairs_after, pairs_among
+from agent_lsp.agent.repair.pieces import Pieces
 from agent_lsp.agent.repair.sieve import Look, Sieve
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import Decision, Evidence
@@ -71,6 +72,7 @@ class Hunt:
     tests: tuple[CaseId, ...]
     texts: Mapping[str, str]
     suspicion: Suspicion
+    pieces: Pieces
     queue: Iterator[SmallEdit]
     seen: set[str]
     passing: list[Look] = field(default_factory=list)
@@ -154,11 +156,11 @@ class Hunt:
     def _after_near(self) -> Iterator[SmallEdit]:
         """A second edit after each of those that made some of the tests pass, the most first."""
         best = sorted(self.near, key=lambda look: (-len(look.passed), -look.edit.score))[:_NEAREST]
-        return pairs_after([look.edit for look in best], self.texts, self.suspicion, self.seen)
+        return pairs_after([look.edit for look in best], self.texts, self.suspicion, self.pieces, self.seen)
 
     def _among_first(self) -> Iterator[SmallEdit]:
         """Two of the likeliest edits of the file that is suspected most, whatever each does alone."""
-        return pairs_among(self.texts, self.suspicion, self.seen, _AMONG)
+        return pairs_among(self.texts, self.suspicion, self.pieces, self.seen, _AMONG)
 
 
 def ranked_looks(passing: list[Look]) -> list[Look]:

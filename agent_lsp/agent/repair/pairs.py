@@ -5,6 +5,7 @@ from itertools import combinations
 
 from agent_lsp.agent.repair.edits import SmallEdit, distinct, edits_of, fingerprint, in_order
 from agent_lsp.agent.repair.localise import Suspicion
+from agent_lsp.agent.repair.pieces import Pieces
 from agent_lsp.agent.repair.source import parse
 from agent_lsp.agent.repair.templates.registry import TEMPLATES
 
@@ -13,7 +14,7 @@ _ALIKE = 0.3
 
 
 def pairs_after(
-    firsts: Sequence[SmallEdit], texts: Mapping[str, str], suspicion: Suspicion, seen: set[str]
+    firsts: Sequence[SmallEdit], texts: Mapping[str, str], suspicion: Suspicion, pieces: Pieces, seen: set[str]
 ) -> Iterator[SmallEdit]:
     """Every edit of the file as each of `firsts` leaves it, together with that one; likeliest first, file by file."""
     for first in firsts:
@@ -23,12 +24,14 @@ def pairs_after(
         if source is None:
             continue
         moved = _moved(suspicion.get(first.path, {}), first, text)
-        edits = in_order(edits_of(source, moved, TEMPLATES))
+        edits = in_order(edits_of(source, moved, TEMPLATES, pieces))
         for second in distinct(edits, {first.path: after}, seen):
             yield joined(text, second.apply(after), first, second)
 
 
-def pairs_among(texts: Mapping[str, str], suspicion: Suspicion, seen: set[str], most: int) -> Iterator[SmallEdit]:
+def pairs_among(
+    texts: Mapping[str, str], suspicion: Suspicion, pieces: Pieces, seen: set[str], most: int
+) -> Iterator[SmallEdit]:
     """Two of the likeliest edits of the most suspicious file that do not touch the same characters."""
     best = max(suspicion, key=lambda path: sum(suspicion[path].values()), default=None)
     source = parse(best, texts[best]) if best is not None and best in texts else None
@@ -36,7 +39,7 @@ def pairs_among(texts: Mapping[str, str], suspicion: Suspicion, seen: set[str], 
         return
     likely: list[SmallEdit] = []
     places: dict[tuple[int, int], int] = {}
-    for edit in in_order(edits_of(source, suspicion[source.path], TEMPLATES)):
+    for edit in in_order(edits_of(source, suspicion[source.path], TEMPLATES, pieces)):
         place = (edit.start, edit.end)
         places[place] = places.get(place, 0) + 1
         if places[place] <= 2:

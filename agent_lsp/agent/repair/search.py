@@ -7,8 +7,10 @@ from enum import StrEnum
 
 from agent_lsp.agent.engines import StepTask
 from agent_lsp.agent.repair.edits import SmallEdit, distinct, edits_of, in_order
+from agent_lsp.agent.repair.gathering import pieces_of
 from agent_lsp.agent.repair.hunt import Hunt, Winner
 from agent_lsp.agent.repair.localise import Suspicion
+from agent_lsp.agent.repair.pieces import Pieces
 from agent_lsp.agent.repair.sieve import Look, Sieve
 from agent_lsp.agent.repair.source import parse
 from agent_lsp.agent.repair.survey import Survey
@@ -119,8 +121,9 @@ class Search:
         hunt = self.ledger.hunts.get(sieve.tests)
         if hunt is None or hunt.texts != texts:
             seen: set[str] = set()
-            queue, _ = await asyncio.to_thread(self._queue, suspicion, texts, seen)
-            hunt = self.ledger.hunts[sieve.tests] = Hunt(sieve.tests, texts, suspicion, queue, seen)
+            pieces = await asyncio.to_thread(pieces_of, texts, self.survey.around)
+            queue, _ = await asyncio.to_thread(self._queue, suspicion, texts, seen, pieces)
+            hunt = self.ledger.hunts[sieve.tests] = Hunt(sieve.tests, texts, suspicion, pieces, queue, seen)
         self.limit = self.options.tries
         await asyncio.to_thread(sieve.prepare, suspicion)
         self.looked_s = self.clock.monotonic()
@@ -163,7 +166,8 @@ class Search:
         self.hanging.clear()
         self.postponed.clear()
         seen = self.ledger.seen.setdefault(tests, set())
-        queue, total = await asyncio.to_thread(self._queue, suspicion, texts, seen)
+        pieces = await asyncio.to_thread(pieces_of, texts, self.survey.around)
+        queue, total = await asyncio.to_thread(self._queue, suspicion, texts, seen, pieces)
         self.limit = min(self.options.tries, self.ledger.tries + total)
         second: tuple[SmallEdit, Winner] | None = None
         while not self.spent() and (second is None or self.ledger.tries < self.limit):
@@ -189,12 +193,14 @@ class Search:
         """What the search has kept so far."""
         return tuple(FileEdit(path, before, after) for path, (before, after) in sorted(self.kept.items()))
 
-    def _queue(self, suspicion: Suspicion, texts: Mapping[str, str], seen: set[str]) -> tuple[Iterator[SmallEdit], int]:
+    def _queue(
+        self, suspicion: Suspicion, texts: Mapping[str, str], seen: set[str], pieces: Pieces
+    ) -> tuple[Iterator[SmallEdit], int]:
         edits: list[SmallEdit] = []
         for path, lines in suspicion.items():
             source = parse(path, texts[path]) if path in texts else None
             if source is not None:
-                edits += edits_of(source, lines, TEMPLATES)
+                edits += edits_of(source, lines, TEMPLATES, pieces)
         return distinct(in_order(edits), texts, seen), len(edits)
 
     def _next(self, queue: Iterator[SmallEdit]) -> SmallEdit | None:

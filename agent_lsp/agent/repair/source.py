@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent_lsp.agent.repair.pieces import NO_PIECES, Pieces
 from agent_lsp.domain.python_text import ParsedText, lines_of, parsed
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -39,12 +40,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One expression or statement that may be edited. `parents` lead from its statement down to it."""
+    """One expression or statement that may be edited. `parents` lead from its statement down to it.
+
+    `pieces` are what the project holds besides.
+    """
 
     source: Source
     node: ast.expr | ast.stmt
     parents: tuple[ast.AST, ...]
     scope: Scope
+    pieces: Pieces = NO_PIECES
 
     @property
     def parent(self) -> ast.AST | None:
@@ -56,6 +61,7 @@ class Site:
 class _Walk:
     source: Source
     attributes: tuple[str, ...]
+    pieces: Pieces
     sites: list[tuple[Site, tuple[int, int]]] = field(default_factory=list)
 
     def block(self, statements: list[ast.stmt], scope: Scope) -> None:
@@ -69,7 +75,7 @@ class _Walk:
             if isinstance(holder, ast.ExceptHandler | ast.match_case):
                 nested += holder.body
         lines = _own_lines(statement, nested)
-        self.sites.append((Site(self.source, statement, (), scope), lines))
+        self.sites.append((Site(self.source, statement, (), scope, self.pieces), lines))
         for node in own:
             self.expression(node, (statement,), scope, lines)
         inner = scope
@@ -84,7 +90,7 @@ class _Walk:
         if isinstance(node, ast.JoinedStr | ast.stmt):
             return
         if isinstance(node, ast.expr):
-            self.sites.append((Site(self.source, node, parents, scope), lines))
+            self.sites.append((Site(self.source, node, parents, scope, self.pieces), lines))
         if isinstance(node, _COMPREHENSIONS | ast.Lambda):
             bound = dict.fromkeys(_bound(_bindings(node)), 0)
             scope = Scope({**scope.variables, **bound}, scope.attributes, scope.own | bound.keys())
@@ -92,7 +98,7 @@ class _Walk:
             self.expression(child, (*parents, node), scope, lines)
 
 
-def sites(source: Source) -> Iterator[tuple[Site, tuple[int, int]]]:
+def sites(source: Source, pieces: Pieces = NO_PIECES) -> Iterator[tuple[Site, tuple[int, int]]]:
     """Every place of a file in order, with the first and last line of the statement's own (not nested) text."""
     attributes = tuple(
         dict.fromkeys(
@@ -106,7 +112,7 @@ def sites(source: Source) -> Iterator[tuple[Site, tuple[int, int]]]:
             ]
         )
     )
-    walk = _Walk(source, attributes)
+    walk = _Walk(source, attributes, pieces)
     top = [node for node in source.tree.body if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)]
     walk.block(source.tree.body, Scope(_bound(pair for node in top for pair in _bindings(node)), attributes))
     return iter(walk.sites)

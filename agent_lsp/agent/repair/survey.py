@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from agent_lsp.agent.repair.goals import is_named, named_tests
 from agent_lsp.agent.repair.localise import Suspicion, by_text, groups, ochiai, weighed
@@ -14,6 +15,7 @@ from agent_lsp.domain.text import decode
 from agent_lsp.domain.verdict import CaseResult, SuiteReport
 
 _MOST_WATCHED_FILES = 2000
+_MOST_AROUND, _MOST_AROUND_CHARACTERS = 120, 1_500_000
 _SHOWN_TESTS = 5
 _START_UP_S = 1.0
 _HANG_S = 10.0
@@ -26,13 +28,15 @@ class Survey:
     """What the first run showed. `trouble` is a sentence when there is nothing to search for, else empty.
 
     `selection` is what the runner was asked for; `targets` are failing tests, and files that could not be collected.
-    `texts` are the source files that may hold the bug, `tests` the files of the targets.
+    `texts` are the source files that may hold the bug, `around` some others that may hold what is missing there,
+    `tests` the files of the targets.
     """
 
     selection: tuple[str, ...]
     report: SuiteReport
     targets: tuple[CaseId, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+    around: Mapping[str, str] = field(default_factory=dict)
     tests: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
 
@@ -96,7 +100,8 @@ async def survey(
     tests = await _texts(candidate, dict.fromkeys(target.partition("::")[0] for target in targets))
     if not texts:
         trouble = f"{shown_tests(targets)} fails, but the workspace has no Python source besides its tests to search in"
-    return Survey(selection, report, targets, texts, tests, trouble)
+    around = await _around(candidate, texts, paths)
+    return Survey(selection, report, targets, texts, around, tests, trouble)
 
 
 def shown_tests(tests: Sequence[CaseId]) -> str:
@@ -166,6 +171,22 @@ async def _only_slow(candidate: Candidate, runner: SuiteRunner, report: SuiteRep
 
 def _stopped(case: CaseResult) -> bool:
     return "and was stopped" in case.message
+
+
+async def _around(candidate: Candidate, texts: Mapping[str, str], paths: Iterable[str]) -> dict[str, str]:
+    """Sources that no failing test ran, those of the same folders first, up to a number and a size."""
+    folders = {PurePosixPath(path).parent for path in texts}
+    others = [path for path in paths if path.endswith(".py") and path not in texts]
+    others = [path for path in others if classify(path) is HunkClass.SOURCE]
+    others.sort(key=lambda path: (PurePosixPath(path).parent not in folders, path))
+    found: dict[str, str] = {}
+    left = _MOST_AROUND_CHARACTERS
+    for path in others[:_MOST_AROUND]:
+        found |= await _texts(candidate, (path,))
+        left -= len(found.get(path, ""))
+        if left <= 0:
+            break
+    return found
 
 
 async def _texts(candidate: Candidate, paths: Iterable[str]) -> dict[str, str]:

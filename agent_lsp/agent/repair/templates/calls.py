@@ -1,16 +1,11 @@
-"""Owns slips of calls and displays: an argument too few or too many, a default, a kind of exception, a plain text."""
+"""Owns slips of what is passed on and where it goes: a kind of exception, a plain text, a target."""
 
 import ast
 from collections.abc import Iterator
-from itertools import pairwise
 
 from agent_lsp.agent.repair.edits import Rewrite
 from agent_lsp.agent.repair.source import Site
-from agent_lsp.agent.repair.templates.kinds import Kind, named
 
-_FEW = 5
-_WITH_DEFAULT = ("get", "getattr", "next", "pop", "setdefault")
-_DEFAULTS = ("0", "[]", '""', "1", "None", "{}", "False")
 _TEXTS = ('""', '" "', '"/"', '", "', '","', r'"\n"', '"-"', '"_"', '"."', '":"')
 _EXCEPTIONS = (
     "ValueError",
@@ -24,36 +19,6 @@ _EXCEPTIONS = (
     "OSError",
     "Exception",
 )
-
-
-def arity(site: Site) -> Iterator[Rewrite]:
-    """An argument is missing, or one is too many; a sort is turned round."""
-    node = site.node
-    if not isinstance(node, ast.Call) or any(isinstance(argument, ast.Starred) for argument in node.args):
-        return
-    given = [*node.args, *(keyword.value for keyword in node.keywords)]
-    if not given:
-        return
-    end = site.source.span(given[-1])[1]
-    for text, prior in _added(site, node, given):
-        yield Rewrite(end, end, f", {text}", prior)
-    for one, other in pairwise(node.args):
-        yield Rewrite(site.source.span(one)[1], site.source.span(other)[1], "", 0.25)
-    for keyword in node.keywords:
-        if keyword.arg == "reverse" and given[0] is not keyword.value:
-            before = given[given.index(keyword.value) - 1]
-            yield Rewrite(site.source.span(before)[1], site.source.span(keyword.value)[1], "", 0.5)
-
-
-def _added(site: Site, node: ast.Call, given: list[ast.expr]) -> Iterator[tuple[str, float]]:
-    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-    if name in ("sorted", "sort") and all(keyword.arg != "reverse" for keyword in node.keywords):
-        yield "reverse=True", 0.5
-    if name in _WITH_DEFAULT and len(node.args) < 3 and not node.keywords:
-        yield from ((text, 0.5 * 0.9**rank) for rank, text in enumerate(_DEFAULTS))
-    if not isinstance(given[-1], ast.GeneratorExp) and len(given) < (3 if name == "range" else 4):
-        for rank, other in enumerate(named(site, Kind.NUMBER)[:_FEW]):
-            yield other, (0.42 if name == "range" else 0.18) * 0.9**rank
 
 
 def exception_kind(site: Site) -> Iterator[Rewrite]:

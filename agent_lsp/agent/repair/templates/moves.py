@@ -11,7 +11,6 @@ from agent_lsp.agent.repair.templates.kinds import Kind, kinds, own_names
 
 _FEW = 8
 Known = Mapping[str, frozenset[Kind]]
-_REUSED = 6
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.Expr, ast.Return, ast.Break, ast.Continue, ast.Raise, ast.Delete)
 _JUMPS = (ast.Return, ast.Break, ast.Continue, ast.Raise)
 
@@ -47,8 +46,6 @@ def _missing(site: Site, tests: Sequence[tuple[str, str]]) -> Iterator[tuple[str
             yield f"{holder}.add({item})", 0.42
             yield f"{holder}.append({item})", 0.32
     yield from _collected(own, known)
-    for rank, text in enumerate(_reused(site.source.tree, site.source.text)[:_REUSED]):
-        yield text, 0.22 * 0.95**rank
     yield from _moved_on(own, known, _changed(site.source.tree))
     yield from _counted(own, known)
     if "self" in site.scope.variables:
@@ -139,18 +136,6 @@ def _tested(tree: ast.Module) -> tuple[tuple[str, str], ...]:
             if isinstance(node.left, ast.Name | ast.Attribute) and isinstance(holder, ast.Name | ast.Attribute):
                 found.append((ast.unparse(node.left), ast.unparse(holder)))
     return tuple(dict.fromkeys(found))
-
-
-@lru_cache(maxsize=16)
-def _reused(tree: ast.Module, text: str) -> tuple[str, ...]:
-    """Simple statements of the file that may be missing elsewhere, the shortest first."""
-    found = [
-        segment
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr | ast.AugAssign) and not _is_text(node)
-        if (segment := ast.get_source_segment(text, node)) and "\n" not in segment
-    ]
-    return tuple(sorted(dict.fromkeys(found), key=len))
 
 
 @lru_cache(maxsize=16)

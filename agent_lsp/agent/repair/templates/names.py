@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from agent_lsp.agent.repair.edits import Rewrite
+from agent_lsp.agent.repair.pieces import PieceKind
 from agent_lsp.agent.repair.source import Site
 
 _SHOWN = 5
+_ELSEWHERE = 200
 _ALIKE = 0.6
 _SELVES = ("self", "cls")
 _MOST_ARGUMENTS = 4
@@ -61,14 +63,18 @@ def variable(site: Site) -> Iterator[Rewrite]:
 
 
 def attribute(site: Site) -> Iterator[Rewrite]:
-    """`x.start` becomes `x.end`: an attribute that this file uses or declares elsewhere."""
+    """`x.start` becomes `x.end`: an attribute that this file uses or declares elsewhere, or another file does."""
     node = site.node
     if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load):
         return
     if isinstance(site.parent, ast.Call) and site.parent.func is node:
         return
     end = site.source.span(node)[1]
-    for text, prior in _ranked(node.attr, _attributes_of(site, node), 0.6):
+    here = _attributes_of(site, node)
+    for text, prior in _ranked(node.attr, here, 0.6):
+        yield Rewrite(end - len(node.attr), end, text, prior)
+    others = [text for text in site.pieces.elsewhere(PieceKind.ATTRIBUTE, site.source.path) if text not in here]
+    for text, prior in _ranked(node.attr, others[:_ELSEWHERE], 0.36):
         yield Rewrite(end - len(node.attr), end, text, prior)
 
 

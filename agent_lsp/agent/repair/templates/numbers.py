@@ -4,15 +4,17 @@ import ast
 from collections.abc import Iterator
 
 from agent_lsp.agent.repair.edits import Rewrite
+from agent_lsp.agent.repair.pieces import PieceKind
 from agent_lsp.agent.repair.source import Site
 
 _PLAIN = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant)
 _NOT_OF_NUMBERS = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
 _OTHER_CONSTANTS = 4
+_TIGHT = (ast.Mult, ast.FloorDiv, ast.Mod)
 
 
 def constant(site: Site) -> Iterator[Rewrite]:
-    """A number becomes its neighbour, zero, one, its negative, ten times more or less, or another of the file."""
+    """A number becomes its neighbour, zero, one, its negative, ten times more or less, or another of the project."""
     value = _number(site)
     if value is None:
         return
@@ -27,6 +29,8 @@ def constant(site: Site) -> Iterator[Rewrite]:
         wanted[repr(-value)] = 0.4
     for other_value in _numbers_elsewhere(site, value):
         wanted.setdefault(repr(other_value), 0.3)
+    for text in _of_other_files(site, value):
+        wanted.setdefault(text, 0.2)
     if value and not _is_position(site):
         scaled = (value * 10, value // 10) if isinstance(value, int) else (value * 10, value / 10)
         for number in scaled:
@@ -49,6 +53,9 @@ def off_by_one(site: Site) -> Iterator[Rewrite]:
         return
     if isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult) and isinstance(node, ast.Call):
         yield from (Rewrite(*site.source.span(node), f"({site.source.segment(node)} {sign} 1)", 0.4) for sign in "-+")
+        return
+    if isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, _TIGHT) and isinstance(node, ast.Name):
+        yield from (Rewrite(*site.source.span(node), f"({node.id} {sign} 1)", 0.36) for sign in "-+")
         return
     # What is added to something may be text or a list as well.
     prior = (0.5 if isinstance(site.parent, ast.BinOp) else 0.8) if _is_position(site) else _value_prior(site)
@@ -119,6 +126,12 @@ def _numbers_elsewhere(site: Site, value: int | float) -> list[int | float]:
         if isinstance(node, ast.Constant) and type(node.value) is type(value) and node.value != value
     ]
     return list(dict.fromkeys(found))[:_OTHER_CONSTANTS]
+
+
+def _of_other_files(site: Site, value: int | float) -> list[str]:
+    whole = isinstance(value, int)
+    others = site.pieces.elsewhere(PieceKind.NUMBER, site.source.path)
+    return [text for text in others if text.isdigit() is whole and text != repr(value)][:_OTHER_CONSTANTS]
 
 
 def _is_position(site: Site) -> bool:

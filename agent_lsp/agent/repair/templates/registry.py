@@ -5,6 +5,8 @@ from typing import Final
 
 from agent_lsp.agent.repair.edits import Template
 from agent_lsp.agent.repair.templates import (
+    arguments,
+    beginnings,
     calls,
     conditions,
     guards,
@@ -12,8 +14,10 @@ from agent_lsp.agent.repair.templates import (
     names,
     numbers,
     operators,
+    reuse,
     statements,
     values,
+    wraps,
 )
 
 TEMPLATES: Final[Mapping[str, Template]] = {
@@ -45,7 +49,13 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     "wrong result": values.result,
     "missing call": values.wrapped,
     "missing method": values.method_added,
-    "number of arguments": calls.arity,
+    "value without its bound": wraps.bounded,
+    "missing call around a value": wraps.made_of,
+    "made of each item": wraps.of_each,
+    "choice of values": wraps.chosen,
+    "removed first": wraps.removed_first,
+    "first value": beginnings.first_value,
+    "number of arguments": arguments.arity,
     "kind of exception": calls.exception_kind,
     "plain text": calls.plain_text,
     "update or take": calls.update_or_take,
@@ -57,6 +67,11 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     "missing base case": guards.base_case,
     "missing guard": guards.skipped_case,
     "shared default": guards.shared_default,
+    "statement from elsewhere": reuse.reused_statement,
+    "guard from elsewhere": reuse.reused_guard,
+    "part of a condition": reuse.clause,
+    "filter from elsewhere": reuse.reused_filter,
+    "text from elsewhere": reuse.alike_text,
     "needless statement": moves.deleted,
     "missing statement": moves.inserted,
     "order of statements": moves.exchanged,

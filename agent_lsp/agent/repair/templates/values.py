@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from agent_lsp.agent.repair.edits import Rewrite
 from agent_lsp.agent.repair.source import Site
 from agent_lsp.agent.repair.templates.kinds import Kind, kinds, named, own_names
+from agent_lsp.agent.repair.templates.reuse import one_argument
 
 _ATOMS = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant)
 _FEW = 4
@@ -51,7 +52,7 @@ def best_so_far(site: Site) -> Iterator[Rewrite]:
 def combined(site: Site) -> Iterator[Rewrite]:
     """A number that is passed on, kept or given back is added to, or taken from, another of the function."""
     node = site.node
-    if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load) or not _is_given(site):
+    if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load) or not is_given(site):
         return
     known = kinds(site.source.tree)
     if isinstance(node, ast.Name) and not known.get(node.id, frozenset()) <= {Kind.NUMBER, Kind.TEXT}:
@@ -128,16 +129,16 @@ def _plain_results(value: ast.expr, names: list[str]) -> Iterator[tuple[str, flo
 
 
 def wrapped(site: Site) -> Iterator[Rewrite]:
-    """A value that is passed on goes through a function of the file, is copied, or is stripped."""
+    """A value that is passed on goes through a function of the project, is copied, or is stripped."""
     node = site.node
     if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript) or not isinstance(node.ctx, ast.Load):
         return
-    if not _is_given(site) and not isinstance(site.parent, ast.Subscript | ast.For | ast.Compare):
+    if not is_given(site) and not isinstance(site.parent, ast.Subscript | ast.For | ast.Compare):
         return
     if isinstance(site.parent, ast.Subscript) and site.parent.slice is not node:
         return
     text, place = site.source.segment(node), site.source.span(node)
-    for rank, name in enumerate(_one_argument(site.source.tree)):
+    for rank, name in enumerate(one_argument(site)):
         yield Rewrite(*place, f"{name}({text})", 0.4 * 0.85**rank)
     known = kinds(site.source.tree).get(text, frozenset())
     if not known & {Kind.NUMBER}:
@@ -165,24 +166,16 @@ def method_added(site: Site) -> Iterator[Rewrite]:
                 yield Rewrite(end, end, f".{name}()", 0.3 * 0.9**rank)
 
 
-def _is_given(site: Site) -> bool:
+def is_given(site: Site) -> bool:
     """Whether the value goes somewhere as a whole: an argument, an item, a result, what is kept."""
     node, parent = site.node, site.parent
     if isinstance(parent, ast.Call):
         return parent.func is not node
+    if isinstance(parent, ast.IfExp):
+        return parent.test is not node
     return isinstance(parent, ast.Tuple | ast.List | ast.Return | ast.Assign | ast.AugAssign | ast.Yield | ast.keyword)
 
 
 def _kept(site: Site, node: ast.expr) -> str:
     text = site.source.segment(node)
     return text if isinstance(node, _ATOMS) or not isinstance(site.parent, ast.BinOp) else f"({text})"
-
-
-def _one_argument(tree: ast.Module) -> list[str]:
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            arguments = node.args
-            if len(arguments.args) - len(arguments.defaults) <= 1 <= len(arguments.args) and not arguments.kwonlyargs:
-                found.append(node.name)
-    return found[:_FEW]
