@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -17,7 +17,8 @@ from agent_lsp.domain.breaker import FIRST_REST_S, BreakerState
 from agent_lsp.domain.errors import AgentLspError, ConfigError
 from agent_lsp.domain.ports import Publish
 from agent_lsp.domain.tiers import Tier
-from agent_lsp.providers.health import probe
+from agent_lsp.providers.endpoint import Endpoint as Place
+from agent_lsp.providers.health import probe, reached
 from agent_lsp.settings.endpoint import Endpoint
 from agent_lsp.storage.daybook import StoredDaybook
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PROBE_WITHIN_S: Final = 10.0
 _LOOK_EVERY_S: Final = 1.0
+
+Ask = Callable[[Place], Awaitable[tuple[bool, str]]]
 
 
 class ModelsArguments(Arguments):
@@ -85,7 +88,10 @@ class ModelDesk:
         ]
 
     async def watch(self, at_work: Callable[[], bool]) -> None:
-        """Probes each endpoint when a run is at work and it was not probed for `model.probe_every_s`."""
+        """Looks whether each endpoint is there, when a run is at work and it was not asked for `model.probe_every_s`.
+
+        The first look comes with the first run, whose library is loaded meanwhile.
+        """
         while True:
             await self.models.clock.sleep(_LOOK_EVERY_S)
             every_s = self._configuration.settings.model.probe_every_s
@@ -98,7 +104,7 @@ class ModelDesk:
             except ConfigError:
                 continue
             for place in due:
-                await self._probe(place)
+                await self._probe(place, reached)
             if due:
                 self.tell()
 
@@ -119,15 +125,15 @@ class ModelDesk:
         return breaker.state(now_s) is BreakerState.CLOSED and now_s - breaker.last_s >= every_s
 
     async def _probe_all(self) -> None:
-        await asyncio.gather(*(self._probe(place) for place in self._configuration.endpoints.by_name.values()))
+        await asyncio.gather(*(self._probe(place, probe) for place in self._configuration.endpoints.by_name.values()))
         self.tell()
 
-    async def _probe(self, place: Endpoint) -> None:
+    async def _probe(self, place: Endpoint, ask: Ask) -> None:
         if place.provider not in NETWORK:
             return
         breaker = self.models.breaker(place)
         try:
-            works, said = await probe(place_of(place, PROBE_WITHIN_S))
+            works, said = await ask(place_of(place, PROBE_WITHIN_S))
         except AgentLspError as error:
             works, said = False, error.message
         now_s = self.models.clock.monotonic()

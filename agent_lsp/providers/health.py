@@ -1,4 +1,4 @@
-"""Owns the cheap question whether an endpoint answers for a model, for `agent-lsp doctor`."""
+"""Owns the questions whether an endpoint answers for a model, when a person asks, and whether it is there at all."""
 
 import asyncio
 
@@ -23,6 +23,25 @@ async def probe(endpoint: Endpoint) -> tuple[bool, str]:
     except AgentLspError as error:
         return False, f"{error.message} {error.hint}".strip()
     return True, f"{endpoint.model} answers at {endpoint.base_url}"
+
+
+async def reached(endpoint: Endpoint) -> tuple[bool, str]:
+    """Whether anything answers at its address, with a sentence for a person. Any status will do: nothing is asked of
+    the model, no key is sent and nothing is spent.
+
+    Waits for `request_timeout_s` at most. Never raises for a failure of the endpoint.
+    """
+    import httpx
+
+    try:
+        async with asyncio.timeout(endpoint.request_timeout_s), httpx.AsyncClient(timeout=None) as client:  # noqa: S113
+            await client.get(endpoint.base_url)
+    except TimeoutError:
+        return False, f"{endpoint.base_url} did not answer within {endpoint.request_timeout_s:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return False, f"{endpoint.base_url} cannot be reached ({said})."
+    return True, f"{endpoint.base_url} is there"
 
 
 async def _ask_anthropic(endpoint: Endpoint) -> None:

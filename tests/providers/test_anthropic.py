@@ -1,7 +1,9 @@
 """Owns the tests of the model adapter against a real server: what arrives, what breaks, what it costs."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from agent_lsp.domain.conversation import Message, ModelRequest, Phase, Text, To
 from agent_lsp.domain.errors import ModelRejectedError, ModelUnavailableError
 from agent_lsp.providers.anthropic import AnthropicModel
 from agent_lsp.providers.endpoint import Endpoint
-from agent_lsp.providers.health import probe
+from agent_lsp.providers.health import probe, reached
 from agent_lsp.providers.pricing import Price
 from tests import anthropic_server as scripted
 from tests.anthropic_server import AnthropicServer, Brain, Reply, ScriptedBrain
@@ -129,6 +131,25 @@ async def test_thinking_goes_back_unchanged_with_the_results_of_its_calls(server
     assert (await model.respond(again, quiet)).text == "Good."
     assert [block["type"] for block in server.requests[3].body["messages"][1]["content"]] == ["text", "tool_use"]
     await model.close()
+
+
+async def test_whether_an_endpoint_is_there_asks_no_model_and_sends_no_key(server: AnthropicServer) -> None:
+    place = Endpoint("claude-sonnet-5-5", KEY, server.url, 0.5)
+    server.lists_models = False
+    assert await reached(place) == (True, f"{server.url} is there"), "a page that is not found is an answer"
+    assert server.requests == []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert KEY.encode() not in await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(hear, "127.0.0.1", 0)
+    async with silent:
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        assert await reached(replace(place, base_url=url)) == (False, f"{url} did not answer within 0.5 s")
+    works, said = await reached(replace(place, base_url=url))
+    assert (works, "cannot be reached" in said) == (False, True)
+    assert not (await reached(replace(place, base_url="no address")))[0]
 
 
 async def test_a_probe_tells_whether_the_endpoint_answers(server: AnthropicServer) -> None:

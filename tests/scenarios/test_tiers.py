@@ -1,6 +1,7 @@
 """Tiers, endpoints that stand in for each other, and what a person sees and changes of them while the server runs."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.anthropic_server import ScriptedBrain, calls, edit, finish, http_error, plan
+from tests.anthropic_server import ParsedRequest, Reply, ScriptedBrain, calls, edit, finish, http_error, plan
 from tests.chat_server import ChatServer
 from tests.ollama_server import OllamaServer
 from tests.scenarios.conftest import Stage
@@ -152,6 +153,33 @@ async def test_a_probe_finds_who_is_there(stage: Stage, tmp_path: Path, other: C
     states = {row["endpoint"]: row["state"] for row in told["models"]}
     assert states == {"default": "closed", "other": "closed", "openai:nonesuch": "open"}
     assert "It has no model nonesuch" in next(row["trouble"] for row in told["models"] if row["state"] == "open")
+
+
+async def test_a_run_at_work_looks_who_is_there_and_asks_no_model_for_it(stage: Stage, tmp_path: Path) -> None:
+    with ChatServer() as gone:
+        pass
+    go_on = threading.Event()
+
+    def waiting(request: ParsedRequest) -> Reply:
+        assert go_on.wait(WAIT_S)
+        if request.phase == "planning":
+            return plan("Do it")
+        return [calls(FIX), calls(finish())][sum(row["role"] == "assistant" for row in request.messages)]
+
+    scene = await stage(brain=waiting, env=beside(tmp_path, gone, 'thinker = ["other"]'))
+    assert scene.model is not None
+    scene.model.lists_models = False
+    run_id = await scene.run("make add add", tests=[GOAL_TEST])
+
+    def looked(told: Any) -> bool:
+        return any(row["endpoint"] == "other" and row["state"] == "open" for row in told["models"])
+
+    told = await scene.client.wait_for("agent/models", looked, WAIT_S)
+    states = {row["endpoint"]: row["state"] for row in told["models"]}
+    assert states == {"default": "closed", "other": "open"}
+    go_on.set()
+    row = await scene.until(run_id, "proposed")
+    assert len(scene.model.requests) == row["usage"]["turns"], "no request but the run's own"
 
 
 async def test_the_budget_of_a_day_ends_a_run_and_keeps_what_is_done(stage: Stage, tmp_path: Path) -> None:
