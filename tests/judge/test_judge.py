@@ -198,9 +198,9 @@ while (message := read())["method"] != "exit":
 async def test_each_start_has_its_log_of_our_own_messages_from_both_sides_and_of_what_was_never_answered(
     tmp_path: Path,
 ) -> None:
-    start = {"processId": None, "rootUri": None, "capabilities": {}}
+    start: dict[str, object] = {"processId": None, "rootUri": None, "capabilities": {}}
     odd = {"command": "agent.status", "arguments": [{"runID": "r_1"}]}
-    said = [
+    said: list[dict[str, object]] = [
         {"id": 1, "method": "initialize", "params": start},
         {"method": "initialized", "params": {}},
         {"id": 2, "method": "agent/control", "params": {"runId": "r_1", "action": "stop"}},
