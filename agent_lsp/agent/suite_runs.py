@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from agent_lsp.agent.validation_pace import hurried
 from agent_lsp.domain.changes import FileEdit
+from agent_lsp.domain.errors import CandidateError, RunnerUnavailableError
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.ports import Candidate, CandidatePool, RunnerFinder, SandboxKind, SuiteRequest, SuiteRunner
 from agent_lsp.domain.script_outline import ScriptReader
@@ -23,6 +24,10 @@ V = TypeVar("V")
 OnProgress = Callable[[str, float | None], None]
 
 ISOLATING: Final = (SandboxKind.OVERLAY, SandboxKind.BUBBLEWRAP)
+_HINT_LOST: Final = (
+    "If it happens again, either the change or a test ends processes that are not its own, or the memory does not "
+    "suffice: `agent-lsp doctor` tells what a sandbox may use."
+)
 _KEPT: Final = 8
 """Baselines, and runners, that are remembered."""
 
@@ -126,7 +131,7 @@ class SuiteRuns:
         *,
         heard: Callable[[CaseId, int], None] | None = None,
     ) -> SuiteReport:
-        """One run of a tree. Raises RunnerUnavailableError, ConfigError or CandidateError."""
+        """One run of a tree. Raises RunnerUnavailableError, ConfigError, or CandidateError if no copy can be made."""
         limit_s = min(request.timeout_s, self._options.timeout_s)
         request = replace(request, timeout_s=limit_s, changed=job.paths)
         if heard is None:
@@ -134,7 +139,7 @@ class SuiteRuns:
         candidate = await self._pool.open(tree)
         try:
             runner = await self.runner(job.base_tree, candidate)
-            report = await runner.run(candidate, request, heard or _Counter(job.tell, what).of(0))
+            report = await _unless_lost(runner.run(candidate, request, heard or _Counter(job.tell, what).of(0)), what)
             self._peak_bytes = max(self._peak_bytes, report.peak_bytes)
             return report
         finally:
@@ -286,6 +291,15 @@ class _Together:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _unless_lost(run: Coroutine[object, object, A], what: str) -> A:
+    """A run in a copy that is there. Where something ends that copy, the tests told nothing, whoever did it."""
+    try:
+        return await run
+    except CandidateError as error:
+        reason = f"The copy of the workspace was lost while the tests ran in it {what}: {error.message}."
+        raise RunnerUnavailableError(reason, hint=_HINT_LOST) from error
 
 
 def _recalling(runner: object) -> RecallingRunner | None:

@@ -117,7 +117,8 @@ class Gate:
         if before.finished and not after.finished and not after.tampered and looking.settle:
             trial = await self._crash_again(job, trial)
         if not trial.after.finished:
-            return trial if before.finished else await self._again(job, trial, looking)
+            told = not before.finished or trial.after.vanished
+            return await self._again(job, trial, looking) if told else trial
         trial = await self._with_old_tests(job, trial)
         return await self._again(job, trial, looking)
 

@@ -85,8 +85,10 @@ def status(report: SuiteReport, case_id: CaseId) -> Status:
 
 
 def _cut_off(report: SuiteReport, case: CaseResult) -> bool:
-    """Whether a test was only the one that ran when the time for all of them was over."""
-    return report.timed_out and not report.finished and bool(case.message) and report.trouble.startswith(case.message)
+    """Whether a test was only the one that ran when the time for all of them was over, or the process was gone."""
+    if not (report.timed_out or report.vanished) or report.finished:
+        return False
+    return bool(case.message) and case.message in report.trouble
 
 
 def within(case_id: CaseId, place: str) -> bool:

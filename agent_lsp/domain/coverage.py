@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from agent_lsp.domain.changes import FileEdit, FileMode, HunkClass, hunks_of
 from agent_lsp.domain.ids import CaseId
@@ -12,6 +13,17 @@ from agent_lsp.domain.text import split_lines
 from agent_lsp.domain.verdict import SuiteReport, UnrunLine
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_SCRIPTS: Final = frozenset(
+    {"setup.py", "conf.py", "manage.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "wscript.py", "__main__.py"}
+)
+"""Files that are run, by their usual names."""
+
+_SCRIPT_FOLDERS: Final = frozenset(
+    {"doc", "docs", "example", "examples", "demo", "demos", "samples", "script", "scripts", "tools", "ci", "bin"}
+    | {"bench", "benchmark", "benchmarks", "asv_bench", "tutorial", "tutorials", "notebooks", "release", ".github"}
+)
+"""Folders at the root that hold no code under test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +42,18 @@ class LineEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the changed modules came from: those loaded as they were changed, and sentences on those that were not."""
+    """Where the changed modules came from: those loaded as they were changed, and sentences on those that were not.
+
+    `hidden` are sentences on those whose loader does not show which bytes it ran. `missing` were expected and not
+    loaded; those of them that stand among modules of the code under test are `modules`, the rest scripts.
+    """
 
     expected: tuple[str, ...] = ()
     loaded: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def is_source(edit: FileEdit) -> bool:
@@ -125,16 +144,19 @@ def runnable_changes(edit: FileEdit, report: SuiteReport) -> frozenset[int]:
 
 def provenance(edits: Collection[FileEdit], report: SuiteReport) -> Provenance:
     """Compares what the run loaded with the bytes of every changed file; where code changed, it is expected."""
-    expected, loaded, elsewhere = [], [], []
+    expected: list[FileEdit] = []
+    loaded, elsewhere, hidden = [], [], []
     others = [edit for edit in unmeasured_sources(edits, report) if edit.path in report.unmeasured]
     for edit in dict.fromkeys([*python_sources(edits), *others]):
         if edit.after is None:
             continue
         if edit.before is None or not same_code(edit.before.content, edit.after.content):
-            expected.append(edit.path)
+            expected.append(edit)
         own = [file for file in report.loaded if file.path == edit.path]
         if any(file.sha256 in ("", edit.after.sha256) for file in own):
             loaded.append(edit.path)
+            if loader := next((file.loader for file in own if file.loader), ""):
+                hidden.append(f"{edit.path} was loaded by {loader}, which does not show whether it ran this text")
         elif own:
             elsewhere.append(f"{edit.path} was loaded, but not with the bytes of this change")
         elif edit.before is not None:  # a new file has no copy: a module of its name is another one
@@ -142,7 +164,43 @@ def provenance(edits: Collection[FileEdit], report: SuiteReport) -> Provenance:
                 file for file in report.loaded if file.path.startswith("/") and _same_module(edit.path, file.module)
             ]
             elsewhere += [f"{edit.path} was not loaded: {copy.module} came from {copy.path}" for copy in copies]
-    return Provenance(tuple(expected), tuple(loaded), tuple(elsewhere))
+    missing = [edit for edit in expected if edit.path not in loaded]
+    modules = tuple(edit.path for edit in missing if _is_tested_module(edit, loaded, report))
+    paths = tuple(edit.path for edit in expected), tuple(edit.path for edit in missing)
+    return Provenance(paths[0], tuple(loaded), tuple(elsewhere), tuple(hidden), paths[1], modules)
+
+
+def _is_tested_module(edit: FileEdit, loaded: Collection[str], report: SuiteReport) -> bool:
+    """Whether a file that was not loaded is a module beside such as were: its code is in question, as theirs is.
+
+    Scripts, documentation and examples are started by people, not by tests, and texts for them are no code.
+    """
+    folders = edit.path.split("/")[:-1]
+    if not edit.path.endswith(".py") or edit.after is None or edit.path.rpartition("/")[2] in _SCRIPTS:
+        return False
+    if _SCRIPT_FOLDERS.intersection(folders[:1]) or (edit.before is not None and _same_but_words(edit)):
+        return False
+    folder = "/".join([*folders, ""])
+    if f"{folder}__init__.py" in report.touched:
+        return True
+    beside = any(path.rpartition("/")[0] + "/" == (folder or "/") for path in loaded)
+    return beside and b"__main__" not in edit.after.content
+
+
+def _same_but_words(edit: FileEdit) -> bool:
+    """Whether only docstrings, comments and layout differ."""
+    try:
+        sides = [ast.parse(side.content) for side in (edit.before, edit.after) if side is not None]
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    for tree in sides:
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                body[:] = [
+                    row for row in body if not (isinstance(row, ast.Expr) and isinstance(row.value, ast.Constant))
+                ]
+    return len({ast.dump(tree) for tree in sides}) == 1
 
 
 def _is_file(edit: FileEdit) -> bool:

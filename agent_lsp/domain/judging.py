@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, status, weakened, within
+from agent_lsp.domain.comparison import Comparison, Status, Trial, compare, status
 from agent_lsp.domain.coverage import LineEvidence, Provenance, is_source, line_evidence, provenance, unmeasured_sources
 from agent_lsp.domain.doctests import rewritten_doctests
 from agent_lsp.domain.findings import FindingKind
+from agent_lsp.domain.first_cause import place_of_first
 from agent_lsp.domain.goal_fates import Goals, goals_of
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.self_regard import asks_for_tests
+from agent_lsp.domain.surroundings import quoted_cause, trouble_before
 from agent_lsp.domain.verdict import Decision, Verdict
-from agent_lsp.domain.weakenings import lost_strength, other_set_up
+from agent_lsp.domain.weakenings import lost_strength, other_set_up, without_weakened
 
 _NAMED = 5
 """Tests that a reason names before it counts the rest."""
@@ -22,12 +24,10 @@ _COMPILED = (".pyx", ".pxd", ".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".rs")
 
 _STOPPED = re.compile(r"did not end within \d+ s")
 
-_NO_MODULE = re.compile(r"No module named '([^']+)'")
-
 
 def judge(trial: Trial) -> Verdict:
     """The verdict of a change. Same trial, same verdict."""
-    tests = _without_rewritten(trial, _without_weakened(trial, compare(trial)))
+    tests = without_weakened(trial, compare(trial))
     lines = line_evidence(trial.edits, trial.after, tests.flaky)
     case = _Case(trial, tests, lines, provenance(trial.edits, trial.after), goals_of(trial, tests))
     decision, reasons = _decide(case)
@@ -72,7 +72,7 @@ Ruling = tuple[Decision, list[str]]
 
 def _decide(case: _Case) -> Ruling:
     """The first rule that applies; each says why."""
-    for rule in (_crashed, _regressed, _environment, _elsewhere, _goal_missed, _not_loaded, _tampered, _uncertain):
+    for rule in _RULES:
         ruling = rule(case)
         if ruling is not None:
             return ruling
@@ -86,7 +86,7 @@ def _crashed(case: _Case) -> Ruling | None:
         return Decision.UNDECIDED, [f"{side} the change {run.trouble}." for side, run in sides if run.tampered]
     if after.finished:
         return None
-    if not before.finished:
+    if not before.finished or after.vanished:
         return _partly(case)
     again = "; seen again on a second run" if case.trial.again_after is not None else ""
     told = [f"With the change {after.trouble}{again}; without it the run ends."]
@@ -100,18 +100,21 @@ def _partly(case: _Case) -> Ruling:
     ruling = _regressed(case)
     if ruling is not None:
         return ruling
-    told = [f"Without the change {before.trouble}.", f"With the change {after.trouble}."]
+    told = [f"Without the change {before.trouble}."] if not before.finished else []
+    again = "; seen again on a second run" if after.vanished and case.trial.again_after is not None else ""
+    told.append(f"With the change {after.trouble}{again}{'' if told else '; without it the run ends'}.")
     if case.goals.failing:
         verb = "still fails" if len(case.goals.failing) == 1 else "still fail"
-        return Decision.FAILED, [f"{name_tests(case.goals.failing)} {verb} with the change.", *told]
-    reasons = ["The test run did not come to its end on either side.", *told]
-    if after.cases:
-        reasons.append(
-            f"{len(after.cases)} of {after.collected} tests ended with the change, and it broke none of them."
-        )
+        place = _place(case, case.goals.failing)
+        return Decision.FAILED, [f"{name_tests(case.goals.failing)} {verb} with the change{place}.", *told]
+    reasons = ["The test run did not come to its end on either side.", *told] if not before.finished else told
+    ended = [case_id for case_id in after.cases if status(after, case_id) is not Status.UNREACHED]
+    if ended:
+        reasons.append(f"{len(ended)} of {after.collected} tests ended with the change, and it broke none of them.")
         if case.tests.fixed:
             reasons.append(f"Fixed among them: {name_tests(case.tests.fixed)}.")
-        reasons.append("Name a smaller scope, or raise tests.timeout_s.")
+        if not after.vanished:
+            reasons.append("Name a smaller scope, or raise tests.timeout_s.")
     return Decision.UNDECIDED, reasons
 
 
@@ -120,7 +123,7 @@ def _regressed(case: _Case) -> Ruling | None:
     if not broken:
         return None
     verb = "passes" if len(broken) == 1 else "pass"
-    reasons = [f"{name_tests(broken)} {verb} without the change and not with it, seen twice."]
+    reasons = [f"{name_tests(broken)} {verb} without the change and not with it, seen twice{_place(case, broken)}."]
     reasons += _hanging(case.trial, broken)
     if case.goals.failing:
         reasons.append(f"The goal test {name_tests(case.goals.failing)} still fails.")
@@ -140,23 +143,18 @@ def _hanging(trial: Trial, broken: Sequence[CaseId]) -> list[str]:
 
 def _environment(case: _Case) -> Ruling | None:
     before, after = case.trial.before, case.trial.after
-    errors = {place: text for place, text in before.collection_errors.items() if place in after.collection_errors}
-    missing = {place: name for place, text in errors.items() if (name := _foreign_module(text, case.trial.modules))}
+    errors = [place for place in before.collection_errors if place in after.collection_errors]
     goals = case.trial.goal_tests
-    blocked = {place: name for place, name in missing.items() if not goals or any(within(g, place) for g in goals)}
-    if blocked and (goals or not after.ran):
-        told = ", ".join(f"{place} needs {name}" for place, name in sorted(blocked.items()))
-        return Decision.UNDECIDED, [
-            f"The environment is broken before the change: {told}, which is not installed.",
-            "`agent-lsp doctor` tells under which Python the tests run, and why no other was taken.",
-        ]
+    trouble = trouble_before(case.trial, case.goals.failing, case.lines.failing)
+    if trouble:
+        return Decision.UNDECIDED, trouble
     if after.collected == 0 and not after.collection_errors:
         if before.collected:
             return None
         return Decision.UNDECIDED, [_nothing(case, "No test was collected, so nothing was tested")]
     if after.ran == 0 and errors and not goals:
         return Decision.UNDECIDED, [f"{name_tests(errors)} cannot be collected with or without the change."]
-    if after.ran == before.ran == 0 and not after.collection_errors:
+    if after.ran == before.ran == 0 and not after.collection_errors and not after.failing():
         return Decision.UNDECIDED, [_nothing(case, "No test ran: all that were collected are skipped")]
     return None
 
@@ -180,15 +178,21 @@ def _goal_missed(case: _Case) -> Ruling | None:
     reasons = []
     if goals.failing:
         verb = "still fails" if len(goals.failing) == 1 else "still fail"
-        reasons.append(f"{name_tests(goals.failing)} {verb} with the change.")
+        reasons.append(f"{name_tests(goals.failing)} {verb} with the change{_place(case, goals.failing)}.")
     if goals.tampered:
         reasons.append(f"The change weakens or removes what it should make pass: {name_tests(goals.tampered)}.")
-    stray = _stray(case)
-    new = [case_id for case_id in case.tests.new_failing if case_id not in (*goals.failing, *stray)]
-    if new:
-        verb = "fails" if len(new) == 1 else "fail"
-        reasons.append(f"{name_tests(new)} {verb} with the change and did not run without it.")
     return (Decision.FAILED, reasons) if reasons else None
+
+
+def _new_test_fails(case: _Case) -> Ruling | None:
+    """Whoever adds a test that fails says two things at once: nobody asked for it, so it is no goal that was missed."""
+    stray = _stray(case)
+    new = [case_id for case_id in case.tests.new_failing if case_id not in stray]
+    if not new:
+        return None
+    verb = "fails" if len(new) == 1 else "fail"
+    told = f"{name_tests(new)} {verb} with the change and did not run without it"
+    return Decision.UNDECIDED, [f"{told}{_place(case, new)}."]
 
 
 def _stray(case: _Case) -> list[CaseId]:
@@ -213,13 +217,18 @@ def _not_loaded(case: _Case) -> Ruling | None:
     if compiled and not case.tests.fixed and case.trial.after.runner.startswith(("pytest", "unittest")):
         told = f"{', '.join(compiled)} must be compiled, and nothing was built for these tests"
         return Decision.UNDECIDED, [f"{told}, so the change was not tested."]
-    expected = case.origin.expected
-    if not expected or case.origin.loaded or case.tests.fixed:
+    origin = case.origin
+    if case.tests.fixed or case.goals.proven:
         return None  # what is fixed on both looks shows that the change was in force, be it in another process
+    if origin.hidden:
+        return Decision.UNDECIDED, [f"Whether this change was tested cannot be told: {text}." for text in origin.hidden]
+    if not origin.missing or (origin.loaded and not origin.modules):
+        return None
     if blind := case.trial.after.blind:
-        return Decision.UNDECIDED, [f"Whether the tests loaded {', '.join(expected)} could not be seen: {blind}."]
-    verb = "was" if len(expected) == 1 else "were"
-    return Decision.UNDECIDED, [f"{', '.join(expected)} {verb} not loaded by any test, so the change was not tested."]
+        return Decision.UNDECIDED, [f"Whether the tests loaded {', '.join(origin.missing)} could not be seen: {blind}."]
+    missing = origin.modules if origin.loaded else origin.missing
+    verb, what = "was" if len(missing) == 1 else "were", "this part of the change" if origin.loaded else "the change"
+    return Decision.UNDECIDED, [f"{', '.join(missing)} {verb} not loaded by any test, so {what} was not tested."]
 
 
 def _tampered(case: _Case) -> Ruling | None:
@@ -242,8 +251,18 @@ def _uncertain(case: _Case) -> Ruling | None:
     stuck = case.lines.failing & set(tests.still_failing)
     if stuck and not tests.fixed and not goals.proven:
         verb = "runs" if len(stuck) == 1 else "run"
-        return Decision.UNDECIDED, [f"{name_tests(stuck)} {verb} the changed lines and fails before and after."]
+        fail = "fails" if len(stuck) == 1 else "fail"
+        told = f"{name_tests(stuck)} {verb} the changed lines and {fail} before and after"
+        return Decision.UNDECIDED, [f"{told}{_place(case, stuck)}."]
     return _unseen(case)
+
+
+def _nothing_passed(case: _Case) -> Ruling | None:
+    """Where no test passes there is none that could have shown anything."""
+    if case.trial.after.passing():
+        return None
+    told = "No test passes with the change, so nothing speaks for it."
+    return Decision.UNDECIDED, [told, *filter(None, [quoted_cause(case.trial.after)])]
 
 
 def _unseen(case: _Case) -> Ruling | None:
@@ -258,6 +277,21 @@ def _unseen(case: _Case) -> Ruling | None:
     verb, paths = "fails" if len(doubtful) == 1 else "fail", ", ".join(edit.path for edit in unmeasured)
     told = f"whether the changed lines of {paths} ran in it cannot be seen"
     return Decision.UNDECIDED, [f"{name_tests(doubtful)} {verb} before and after, and {told}."]
+
+
+_RULES = (
+    _crashed,
+    _regressed,
+    _environment,
+    _elsewhere,
+    _goal_missed,
+    _new_test_fails,
+    _not_loaded,
+    _tampered,
+    _uncertain,
+    _nothing_passed,
+)
+"""In the order in which they are asked."""
 
 
 def _good(case: _Case) -> Ruling:
@@ -295,7 +329,16 @@ def _good(case: _Case) -> Ruling:
         )
     elif not lines.changed and not unmeasured:
         reasons.append("The change has no line of source that can be seen to run.")
+    if case.origin.missing:
+        verb = "was" if len(case.origin.missing) == 1 else "were"
+        reasons.append(f"{', '.join(case.origin.missing)} {verb} not loaded by the tests' own process.")
     return Decision.PASSED, reasons
+
+
+def _place(case: _Case, ids: Collection[CaseId]) -> str:
+    """Where these tests fail with the change, or one of them, and with which words."""
+    told = place_of_first(case.trial.after, tuple(ids))
+    return f", {'one of them ' if len(ids) > 1 else ''}{told}" if told else ""
 
 
 def _remarks(case: _Case) -> list[str]:
@@ -312,7 +355,7 @@ def _remarks(case: _Case) -> list[str]:
     if case.goals.idle:
         verb = "passes" if len(case.goals.idle) == 1 else "pass"
         found.append(f"The goal test {name_tests(case.goals.idle)} {verb} without the change too.")
-    idle = [row.id for row in tests.added if not row.failed_without_change]
+    idle = [row.id for row in tests.added if not row.failed_without_change and row.id not in tests.new_failing]
     if idle:
         found.append(f"Proves nothing, since it passes without the change too: {name_tests(idle)}.")
     if trial.after.not_found:
@@ -331,22 +374,3 @@ def _endless_before(trial: Trial, fixed: Sequence[CaseId]) -> list[str]:
     least, most = f"{min(stopped.values()):.0f}", f"{max(stopped.values()):.0f}"
     waited, verb = most if least == most else f"{least} to {most}", "was" if len(stopped) == 1 else "were"
     return [f"Without the change {name_tests(stopped)} did not end, and {verb} stopped after {waited} s."]
-
-
-def _without_weakened(trial: Trial, tests: Comparison) -> Comparison:
-    """A test that the change weakened never counts as fixed."""
-    spoiled = set(weakened(trial, tests.fixed))
-    return replace(tests, fixed=tuple(case_id for case_id in tests.fixed if case_id not in spoiled))
-
-
-def _without_rewritten(trial: Trial, tests: Comparison) -> Comparison:
-    """A doctest that passes with other examples than it had is not fixed either."""
-    spoiled = set(rewritten_doctests(trial.edits, tests.fixed))
-    fixed = tuple(case_id for case_id in tests.fixed if case_id not in spoiled)
-    return replace(tests, fixed=fixed, green_only=(*tests.green_only, *sorted(spoiled))) if spoiled else tests
-
-
-def _foreign_module(text: str, modules: Collection[str]) -> str:
-    """The module that an import error misses, if it is none of the workspace's own."""
-    found = _NO_MODULE.findall(text)
-    return next((name for name in found if name.partition(".")[0] not in modules), "")

@@ -95,6 +95,7 @@ def one_report(reports: Sequence[SuiteReport], runner: str, duration_s: float) -
         unmeasured=frozenset().union(*(report.unmeasured for report in reports)),
         blind="; ".join(dict.fromkeys(report.blind for report in reports if report.blind)),
         tampered=any(report.tampered for report in reports),
+        vanished=any(report.vanished for report in reports),
         cut_short=any(report.cut_short for report in reports),
         peak_bytes=max((report.peak_bytes for report in reports), default=0),
     )

@@ -110,7 +110,7 @@ def settle(first: Evidence, whole: Evidence) -> Settled:
     """The whole suite has the last word, unless it came to none."""
     earlier, later = first.verdict, whole.verdict
     selected = earlier.selection == "impacted"
-    if not _ended(whole.before) or not (_ended(whole.after) or later.decision is Decision.REGRESSED):
+    if not _ended(whole.before) or not (_ended(whole.after) or _is_against(whole)):
         why = whole.after.trouble if whole.after is not None else " ".join(later.reasons)
         speak = "only the tests that were selected speak" if selected else "what its parts showed stands"
         return alone(first, f"The whole suite came to no end, so {speak}: {why}.")
@@ -140,6 +140,13 @@ def _withdrawal(earlier: Verdict, later: Verdict, missed: Collection[CaseId]) ->
     was, now = earlier.decision.value, later.decision.value
     suite = "the whole suite" if earlier.selection == "impacted" else "the suite in one piece"
     return f"The earlier verdict `{was}` is withdrawn, {suite} makes it `{now}`{what}."
+
+
+def _is_against(whole: Evidence) -> bool:
+    """Whether a run with the change that came to no end is held against it all the same."""
+    after = whole.after
+    gone = after is not None and (after.vanished or after.tampered)
+    return gone or whole.verdict.decision is Decision.REGRESSED
 
 
 def _ended(report: SuiteReport | None) -> bool:

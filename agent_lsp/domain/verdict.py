@@ -32,7 +32,8 @@ class Outcome(StrEnum):
 class CaseResult:
     """One test in one run. `message` is the failure's text, shortened; `path` and `line` (zero-based) its place.
 
-    `stopped_s` is the time after which it was stopped, since it had not ended (0: it ended by itself).
+    `stopped_s` is the time after which it was stopped, since it had not ended (0: it ended by itself). `called` tells
+    that its own code was entered, and not only what sets it up.
     """
 
     id: CaseId
@@ -42,6 +43,7 @@ class CaseResult:
     line: int | None = None
     duration_s: float = 0.0
     stopped_s: float = 0.0
+    called: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,14 @@ class LoadedFile:
     """A changed module as the run loaded it.
 
     `path` is relative to the root when the file lies in it, else absolute. `sha256` is of the source bytes
-    that were compiled, empty where that could not be seen.
+    that were compiled, empty where that could not be seen. `loader` names what loaded a Python file in a way that
+    hides which bytes ran.
     """
 
     module: str
     path: str
     sha256: str = ""
+    loader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class SuiteReport:
     knows it. `touched` are the files under the root that the run read or imported. `not_found` are
     the asked ids and paths that no test answered to. `unmeasured` are the changed files whose lines the runner cannot
     follow; that it loaded them (opened them while the tests ran) is told all the same, unless `blind` says why not.
-    `tampered` says that code of the workspace replaced what reports: nothing in such a report can be believed.
+    `tampered` says that code of the workspace replaced what reports, or changed the report: nothing in it is believed.
+    `vanished` says that the process ended by itself, or was stopped by another, in the middle of it.
     `peak_bytes` is the most memory that one of its processes used (0: not known). `cut_short` says that it was asked
     to begin no further test after some time, and did so. `pieces` is how many runs at once it was put together from.
     """
@@ -95,11 +100,12 @@ class SuiteReport:
     peak_bytes: int = 0
     cut_short: bool = False
     pieces: int = 1
+    vanished: bool = False
 
     @property
     def ran(self) -> int:
         """Tests whose call was entered (skips are collected but did not run)."""
-        return sum(1 for case in self.cases.values() if case.outcome is not Outcome.SKIPPED)
+        return sum(1 for case in self.cases.values() if case.called and case.outcome is not Outcome.SKIPPED)
 
     def failing(self) -> frozenset[CaseId]:
         """Ids of the tests that fail the suite."""

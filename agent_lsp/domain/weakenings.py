@@ -1,11 +1,22 @@
-"""Owns the rows of `removedOrWeakened`: tests that a change took away or loosened, and the set-up that it changed."""
+"""Owns what a change did to the tests: which it took away or loosened, the set-up that it changed, the rows of both."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from agent_lsp.domain.comparison import Comparison, Trial
+from agent_lsp.domain.comparison import Comparison, Trial, weakened
+from agent_lsp.domain.doctests import rewritten_doctests
 from agent_lsp.domain.findings import FindingKind
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import SuiteReport
+
+
+def without_weakened(trial: Trial, tests: Comparison) -> Comparison:
+    """A test that the change weakened never counts as fixed, nor does a doctest that has other examples now."""
+    spoiled = set(weakened(trial, tests.fixed))
+    fixed = tuple(case_id for case_id in tests.fixed if case_id not in spoiled)
+    rewritten = set(rewritten_doctests(trial.edits, fixed))
+    fixed = tuple(case_id for case_id in fixed if case_id not in rewritten)
+    return replace(tests, fixed=fixed, green_only=(*tests.green_only, *sorted(rewritten)))
 
 
 def lost_strength(trial: Trial, tests: Comparison) -> tuple[str, ...]:

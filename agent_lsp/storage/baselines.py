@@ -17,7 +17,7 @@ from agent_lsp.domain.verdict import CaseResult, Outcome, SuiteReport
 
 logger = logging.getLogger(__name__)
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _OLDEST_S: Final = 30 * 24 * 3600.0
 _MESSAGE_CHARACTERS: Final = 4_000
 _IN_MEMORY: Final = 4
@@ -121,13 +121,13 @@ def _row(baseline: Baseline) -> dict[str, Any]:
 
 def _case_row(case: CaseResult) -> list[Any]:
     message = case.message[-_MESSAGE_CHARACTERS:]
-    return [case.id, case.outcome.value, message, case.path, case.line, case.duration_s, case.stopped_s]
+    return [case.id, case.outcome.value, message, case.path, case.line, case.duration_s, case.stopped_s, case.called]
 
 
 def _baseline(table: Mapping[str, Any]) -> Baseline:
     cases = {}
-    for name, outcome, message, path, line, duration_s, stopped_s in table["cases"]:
-        cases[name] = CaseResult(name, Outcome(outcome), message, path, line, duration_s, stopped_s)
+    for name, outcome, *rest in table["cases"]:
+        cases[name] = CaseResult(name, Outcome(outcome), *rest)
     report = SuiteReport(
         runner=table["runner"],
         cases=cases,

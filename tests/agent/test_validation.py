@@ -170,11 +170,16 @@ async def test_a_syntax_error_that_the_change_brings_is_a_regression(project: Pr
     assert verdict.decision is Decision.REGRESSED
 
 
-async def test_a_change_that_ends_the_test_process_is_a_regression(project: Project) -> None:
+async def test_a_change_that_ends_the_test_process_is_undecided_and_one_that_crashes_it_a_regression(
+    project: Project,
+) -> None:
     leaving = "import os\n" + FIXED.replace("return 2 * a", "os._exit(0)")
     verdict = await project.check({"calc.py": leaving})
-    assert verdict.decision is Decision.REGRESSED
+    assert verdict.decision is Decision.UNDECIDED
     assert "ended by itself with status 0 during tests/test_calc.py::test_double" in verdict.reasons[0]
+    crashed = await project.check({"calc.py": leaving.replace("os._exit(0)", "os.abort()")})
+    assert crashed.decision is Decision.REGRESSED
+    assert "was killed by SIGABRT during tests/test_calc.py::test_double" in crashed.reasons[0]
 
 
 async def test_a_run_that_ends_early_on_both_sides_is_undecided(tmp_path: Path) -> None:

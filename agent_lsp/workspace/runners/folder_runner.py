@@ -10,7 +10,7 @@ from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.errors import RunnerUnavailableError
 from agent_lsp.domain.ports import Candidate, Command, CommandResult, SandboxKind, SuiteRequest, SuiteRunner
 from agent_lsp.domain.suite_ports import Screened, Screening, ScreeningRunner
-from agent_lsp.domain.verdict import CaseResult, LoadedFile, SuiteReport
+from agent_lsp.domain.verdict import CaseResult, SuiteReport
 from agent_lsp.workspace.runners.injected import OnCase
 
 V = TypeVar("V")
@@ -151,7 +151,7 @@ def _told_outside(folder: str, report: SuiteReport) -> SuiteReport:
         executed=lines(report.executed),
         executed_failing=lines(report.executed_failing),
         executable=_keyed(folder, report.executable),
-        loaded=tuple(LoadedFile(file.module, out(file.path), file.sha256) for file in report.loaded),
+        loaded=tuple(replace(file, path=out(file.path)) for file in report.loaded),
         touched=named(report.touched),
         not_found=tuple(map(out, report.not_found)),
         unmeasured=named(report.unmeasured),

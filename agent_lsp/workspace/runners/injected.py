@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from agent_lsp.domain import lines
 from agent_lsp.domain.errors import RunnerUnavailableError
@@ -111,23 +113,22 @@ async def run_injected(
         timeout_s=request.timeout_s,
         prepared=prepared,
     )
-    watcher = asyncio.create_task(_follow(report, on_case)) if on_case else None
-    try:
-        result = await candidate.run(command)
-    finally:
-        if watcher is not None:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
-    text = report.read_text(errors="replace") if report.exists() else ""
-    records = read_records(text)
-    if not records.started and not result.timed_out:
+    with _Own(report) as own_report:
+        watcher = asyncio.create_task(own_report.follow(on_case)) if on_case else None
+        try:
+            result = await candidate.run(command)
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watcher
+        records = read_records(own_report.text())
+        records.spoiled = own_report.spoiled(records) or _changed(folder, digests)
+    if not records.started and not records.spoiled and not result.timed_out:
         raise RunnerUnavailableError(
             f"{what.interpreter.shown} could not run the tests: {_last_line(result.output)}",
             hint=f"Try `{what.interpreter.shown} -m {what.framework}` in the workspace, or set tests.interpreter.",
         )
-    if not unchanged(folder, digests):
-        records.marker = None
     return Ran(suite_report(what.runner, records, result, fail_fast=request.fail_fast), records, result)
 
 
@@ -169,7 +170,15 @@ def sources_digest() -> str:
 
 def unchanged(folder: Path, digests: Mapping[str, str]) -> bool:
     """Whether what was laid out is still what it was."""
-    return digests == {name: _digest(folder / name) for name in digests}
+    return not _changed(folder, digests)
+
+
+def _changed(folder: Path, digests: Mapping[str, str]) -> str:
+    """Which of what was laid out is not what it was."""
+    names = [name for name, digest in digests.items() if _digest(folder / name) != digest]
+    return (
+        f"what reports on the tests was changed on the disk ({', '.join(names)}), so it tells nothing" if names else ""
+    )
 
 
 def _lay_out(folder: Path, files: Sequence[str] = _FILES) -> dict[str, str]:
@@ -184,28 +193,60 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-async def _follow(report: Path, on_case: OnCase) -> None:
-    """Tells of each test that ended while the run goes on, and of the rest when it is over."""
-    position, collected, rest = 0, 0, b""
-    while True:
-        ended = False
+class _Own:
+    """The report as the run's own process writes it: what is put in its place on the disk is not read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.touch(mode=0o600)
+        self._stream: BinaryIO = path.open("rb")
+        self._heard_bytes = 0
+
+    def __enter__(self) -> "_Own":
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._stream.close()
+
+    def text(self) -> str:
+        """All of it."""
+        self._stream.seek(0)
+        return self._stream.read().decode(errors="replace")
+
+    def spoiled(self, records: Records) -> str:
+        """What was done to it from outside of its process, or past the plugin; empty if nothing is seen of that."""
+        mine = os.fstat(self._stream.fileno())
         try:
-            await asyncio.sleep(_POLL_S)
-        except asyncio.CancelledError:
-            ended = True
-        if report.exists():
-            with report.open("rb") as stream:
-                stream.seek(position)
-                chunk = stream.read()
-            position += len(chunk)
+            there = self._path.stat()
+        except OSError:
+            return "the report of the tests was removed while they ran, so it tells nothing"
+        if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
+            return "the report of the tests was replaced by another file while they ran, so it tells nothing"
+        if mine.st_size < self._heard_bytes or (records.told and not records.started):
+            return "the report of the tests was truncated while they ran, so it tells nothing"
+        return ""
+
+    async def follow(self, on_case: OnCase) -> None:
+        """Tells of each test that ended while the run goes on, and of the rest when it is over."""
+        collected = 0
+        rest = b""
+        while True:
+            ended = False
+            try:
+                await asyncio.sleep(_POLL_S)
+            except asyncio.CancelledError:
+                ended = True
+            self._stream.seek(self._heard_bytes)
+            chunk = self._stream.read()
+            self._heard_bytes += len(chunk)
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 records = read_records(line.decode(errors="replace"))
                 collected += records.collected
                 for case_id in records.cases:
                     on_case(case_id, collected)
-        if ended:
-            raise asyncio.CancelledError
+            if ended:
+                raise asyncio.CancelledError
 
 
 def _last_line(output: str) -> str:

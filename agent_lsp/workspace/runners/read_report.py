@@ -1,6 +1,7 @@
 """Owns reading the report that an injected plugin wrote: what it says, and whether it is whole."""
 
 import json
+import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,12 @@ from agent_lsp.domain.ports import CommandResult
 from agent_lsp.domain.verdict import CaseResult, LoadedFile, Outcome, SuiteReport
 
 Lines = dict[str, dict[int, frozenset[CaseId]]]
+
+_IN_SET_UP = re.compile(r"\A\S+:\d+: in (?:setUp|asyncSetUp)$|, in _callSetUp$", re.MULTILINE)
+"""How the text of a unittest test begins, under pytest, or what it goes through, if its own code was never entered."""
+
+_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What somebody else ends a process with; a process of its own accord dies of other signals."""
 
 
 @dataclass
@@ -78,6 +85,9 @@ class Records:
     touched: frozenset[str] = frozenset()
     current: CaseId = ""
     modules: tuple[str, ...] = ()
+    unmeasured: set[str] = field(default_factory=set)
+    spoiled: str = ""
+    told: bool = False
     started: bool = False
     marker: Mapping[str, Any] | None = None
     trace: Trace = field(default_factory=Trace)
@@ -85,6 +95,7 @@ class Records:
     def add(self, record: Mapping[str, Any]) -> None:
         """Takes one record; unknown kinds are passed over."""
         take = getattr(self, f"_take_{record['kind']}", None)
+        self.told = True
         if take is not None:
             take(record)
 
@@ -107,7 +118,11 @@ class Records:
         self.trace.outside.update(record["hits"])
 
     def _take_loaded(self, record: Mapping[str, Any]) -> None:
-        self.loaded.append(LoadedFile(record["module"], record["path"], record["sha256"]))
+        file = LoadedFile(record["module"], record["path"], record["sha256"], record.get("loader", ""))
+        self.loaded.append(file)
+
+    def _take_unmeasured(self, record: Mapping[str, Any]) -> None:
+        self.unmeasured.add(record["path"])
 
     def _take_statements(self, record: Mapping[str, Any]) -> None:
         self.trace.add_statements(record)
@@ -131,6 +146,7 @@ class Records:
             record["line"],
             record["seconds"],
             float(record.get("stopped_s", 0.0)) if Outcome(record["outcome"]).bad else 0.0,
+            _called(record),
         )
         earlier = self.cases.get(case.id)
         if earlier is None or not earlier.outcome.bad:
@@ -177,19 +193,42 @@ def suite_report(runner: str, records: Records, result: CommandResult, *, fail_f
         touched=records.touched,
         output=result.output,
         not_found=tuple(records.not_found),
-        tampered=bool(records.marker and records.marker.get("replaced")),
+        tampered=bool(records.spoiled) or (records.marker is not None and _is_altered(records, records.marker)),
         cut_short=bool(records.marker and records.marker.get("cut_short")) and not trouble,
         peak_bytes=int(records.marker.get("peak_bytes", 0)) if records.marker else 0,
+        unmeasured=frozenset(records.unmeasured),
+        vanished=records.marker is None and not result.timed_out and _left(result.exit_status),
     )
+
+
+def _called(record: Mapping[str, Any]) -> bool:
+    """Whether a test's own code was entered."""
+    if Outcome(record["outcome"]) is Outcome.ERROR and "call" not in record.get("phases", {"call": ""}):
+        return False
+    return not (Outcome(record["outcome"]).bad and _IN_SET_UP.search(record["message"]))
+
+
+def _is_altered(records: Records, marker: Mapping[str, Any]) -> bool:
+    return bool(marker.get("replaced")) or (marker["collected"], marker["ended"]) != (records.collected, records.ended)
+
+
+def _left(exit_status: int | None) -> bool:
+    """Whether a process ended by itself, or was ended by another, and not of a fault."""
+    if exit_status is None or 0 <= exit_status <= 128:
+        return exit_status is not None
+    return (-exit_status if exit_status < 0 else exit_status - 128) in _BY_OTHERS
 
 
 def _trouble(records: Records, result: CommandResult, fail_fast: bool) -> str:
     where = f" during {records.current}" if records.current else ""
     marker = records.marker
+    if records.spoiled:
+        return records.spoiled
     if marker is None:
         if result.timed_out:
             return f"the tests did not end within {result.duration_s:.0f} s{where or ' (no test was running)'}"
-        why = f": {_complaint(result.output)}" if not records.cases and result.output.strip() else ""
+        begun = records.cases or records.current
+        why = f": {_complaint(result.output)}" if not begun and result.output.strip() else ""
         return f"the test process {_how(result.exit_status)}{where} before its report was complete{why}"
     if marker.get("replaced"):
         names = ", ".join(marker["replaced"][:5])

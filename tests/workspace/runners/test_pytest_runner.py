@@ -53,7 +53,8 @@ async def test_every_outcome_is_told_with_its_place(run_pytest: Run) -> None:
     failed = report.cases["test_a.py::test_fail"]
     assert "told" in failed.message
     assert (failed.path, failed.line) == ("test_a.py", 4)
-    assert (report.collected, report.ran, report.finished, report.exit_status) == (9, 7, True, 1)
+    assert [name for name, case in report.cases.items() if not case.called] == ["test_a.py::test_setup"]
+    assert (report.collected, report.ran, report.finished, report.exit_status) == (9, 6, True, 1)
 
 
 async def test_lines_are_told_by_test_and_import_lines_go_to_the_tests_of_that_file(run_pytest: Run) -> None:

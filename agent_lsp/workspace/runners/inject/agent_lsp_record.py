@@ -274,7 +274,8 @@ class Tracer:
     """Compiles the watched files from their source, with a mark before each statement.
 
     No trace function is set, so coverage tools, debuggers and the rest of the suite run as ever; compiling from the
-    source past the byte-code cache is also what proves which bytes ran.
+    source past the byte-code cache is also what proves which bytes ran. A loader that compiles in a way of its own gets
+    the source as ever, and its file is not measured.
     """
 
     def __init__(self, root: str, watch: list[str], report: Report) -> None:
@@ -285,6 +286,8 @@ class Tracer:
         self._next = 0
         self._codes: dict[tuple[str, str], types.CodeType] = {}
         self.loaded_by: dict[str, str] = {}
+        self._plain: Any = None
+        self._before: set[str] = set()
 
     def install(self) -> None:
         """Hooks the loader of source files."""
@@ -293,6 +296,7 @@ class Tracer:
         setattr(builtins, HIT, self._hits.add)
         loader: Any = importlib.machinery.SourceFileLoader
         original = loader.get_code
+        self._plain, self._before = loader.source_to_code, set(sys.modules)
 
         def get_code(this: Any, fullname: str) -> Any:
             path = this.get_filename(fullname)
@@ -317,6 +321,9 @@ class Tracer:
         digest = hashlib.sha256(source).hexdigest()
         self.loaded_by[target] = fullname
         self._report.write("loaded", module=fullname, path=target, sha256=digest)
+        if getattr(loader.source_to_code, "__func__", None) is not self._plain:
+            self._report.write("unmeasured", path=target)
+            return loader.source_to_code(source, path)
         code = self._codes.get((target, digest))
         if code is None:
             try:
@@ -348,7 +355,23 @@ class Tracer:
                     place = os.path.realpath(file)
                     if place == real:
                         self.loaded_by[target] = name
-                    self._report.write("loaded", module=name, path=target if place == real else place, sha256="")
+                        self._tell_unseen(target, real, name, module)
+                    else:
+                        self._report.write("loaded", module=name, path=place, sha256="")
+
+    def _tell_unseen(self, target: str, real: str, name: str, module: Any) -> None:
+        """A watched file that was loaded past us: only loaders that are known to compile the file are believed."""
+        spec: Any = getattr(module, "__spec__", None)
+        kind = type(getattr(spec, "loader", None) or getattr(module, "__loader__", None))
+        early = kind is importlib.machinery.SourceFileLoader and name in self._before
+        digest, loader = "", ""
+        if early or (kind.__module__, kind.__name__) == ("_pytest.assertion.rewrite", "AssertionRewritingHook"):
+            with open(real, "rb") as stream:
+                digest = hashlib.sha256(stream.read()).hexdigest()
+        else:
+            loader = "no loader" if kind is type(None) else kind.__module__ + "." + kind.__qualname__
+        self._report.write("loaded", module=name, path=target, sha256=digest, loader=loader)
+        self._report.write("unmeasured", path=target)
 
 
 def module_names(path: str, folder: str) -> set[str]:

@@ -46,7 +46,8 @@ def run_suite(suite: Any) -> Any:
     result = _Result(failfast=RECORDER.fail_fast)
     suite.run(result)
     for test in result.unheard(tests):
-        RECORDER.end(case_id(test), "error", message=result.class_trouble(test), path="", line=None, seconds=0.0)
+        told = {"message": result.class_trouble(test), "path": "", "line": None, "seconds": 0.0}
+        RECORDER.end(case_id(test), "error", phases={"setup": "failed"}, **told)
     return result
 
 
