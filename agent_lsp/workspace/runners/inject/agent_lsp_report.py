@@ -235,8 +235,10 @@ def _message(report: Any) -> str:
 
 def _place(report: Any, item: Any) -> tuple[str, int | None]:
     """Where it failed, else where the test stands; zero-based, as pytest's own locations are."""
-    crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
-    if crash is not None and RECORDER.relative(crash.path):
+    told = getattr(report, "longrepr", None)
+    examples = getattr(told, "reprlocation_lines", None)
+    crash = examples[0][0] if examples else getattr(told, "reprcrash", None)
+    if crash is not None and crash.lineno is not None and RECORDER.relative(crash.path):
         return RECORDER.relative(crash.path), max(0, crash.lineno - 1)
     return RECORDER.relative(getattr(item, "path", None) or item.fspath), item.location[1]
 
