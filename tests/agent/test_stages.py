@@ -1,6 +1,9 @@
 """The stages of a verdict on real workspaces with real pytest: what runs first, what is remembered, who is right."""
 
+import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import entry_points
@@ -12,7 +15,7 @@ import pytest
 from agent_lsp.agent.followup import Followup
 from agent_lsp.agent.proposals import Proposal
 from agent_lsp.app.configuration import Configuration
-from agent_lsp.app.laboratory import Laboratory, laboratory, memory_of
+from agent_lsp.app.laboratory import Laboratory, history_of, laboratory, memory_of
 from agent_lsp.domain.changes import Entry, FileEdit
 from agent_lsp.domain.events import EventKind
 from agent_lsp.domain.goal_findings import names_of
@@ -170,6 +173,25 @@ async def test_a_verdict_is_withdrawn_when_the_whole_suite_finds_what_the_select
     again = await shop.verdict({"calc.py": FIXED.replace("a + b", "b + a")})
     assert again.decision is Decision.REGRESSED, "what was missed once is selected from then on"
 
+    await history_of(shop.root).saw(["tests/test_report.py::test_title", "tests/test_calc.py::test_add"], [])
+    await history_of(shop.root).saw(["tests/test_report.py::test_title"], [])
+    told = subprocess.run(
+        [sys.executable, "-m", "agent_lsp", "doctor", "--json", "--root", str(shop.root)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "XDG_CONFIG_HOME": str(shop.root.parent / "config")},
+        timeout=120,
+        check=False,
+    )
+    (row,) = [row for row in json.loads(told.stdout)["rows"] if row["name"] == "test selection"]
+    assert row["works"] is True
+    size, audited, *flaky = row["seen"].split("; ")
+    assert size.startswith("whole suite: ")
+    assert audited == "1 selections checked by whole runs, 1 (100 %) had missed a broken test"
+    assert [line.partition(", last on ")[0] for line in flaky] == [
+        "tests/test_report.py::test_title was seen flaky 2 times before",
+        "tests/test_calc.py::test_add was seen flaky once before",
+    ]
+
 
 async def test_a_change_that_the_imports_cannot_see_runs_everything(shops: Any) -> None:
     data = {**FILES, "names.txt": "sum", "report.py": "def title():\n    return open('names.txt').read()\n"}
@@ -279,6 +301,29 @@ async def test_new_findings_of_the_projects_own_linter_are_told_and_stop_a_chang
     assert (await shop.verdict(change)).decision is Decision.UNDECIDED
     shop.open(newFindings="off")
     assert not any(reason.startswith("ruff") for reason in (await shop.verdict(change)).reasons)
+
+
+async def test_of_a_command_too_the_kept_run_is_not_used_once_something_was_installed(shops: Any) -> None:
+    files = {"check.sh": "grep -q new node_modules/dep/index.js\n", "notes.txt": "a", ".gitignore": "node_modules\n"}
+    shop: Shop = shops(files)
+
+    def install(text: str) -> None:
+        for name in ("dep/index.js", ".package-lock.json"):
+            path = shop.root / "node_modules" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    install("old")
+    shop.open(runner="command", command="sh check.sh")
+    first = await shop.verdict({"notes.txt": "b"})
+    assert (first.decision, len(first.still_failing)) == (Decision.PASSED, 1), first.reasons
+    assert len((await shop.verdict({"notes.txt": "c"})).still_failing) == 1
+    assert not shop.ran_without_the_change()
+
+    install("and new")
+    again = await shop.verdict({"notes.txt": "b"})
+    assert shop.ran_without_the_change()
+    assert (again.fixed, again.still_failing) == ((), ())
 
 
 UNUSED = Problem("calc.py", 0, "`os` imported but unused", "Ruff", "F401")

@@ -24,6 +24,21 @@ from agent_lsp.workspace.runners.several import SeveralRunners
 from agent_lsp.workspace.runners.unittest_runner import UnittestRunner
 
 _AT_ONCE_S: Final = 0.02
+_INSTALLED: Final = (
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "bun.lock",
+    ".pnp.cjs",
+    "node_modules/.package-lock.json",
+    "node_modules/.yarn-integrity",
+    "node_modules/.yarn-state.yml",
+    "node_modules/.modules.yaml",
+    ".venv/pyvenv.cfg",
+)
+"""What package managers write anew with each installation, so that its time tells of one."""
+
 _KEPT: Final = 8
 """Runs of runners without a fingerprint that are remembered while the runtime lives."""
 
@@ -62,23 +77,21 @@ class RememberingRunner:
     The candidate must be as it was opened when `recall` is asked for.
     """
 
+    remembers = True
+    """Whether a kept run still holds is known here."""
+
     def __init__(self, runner: SuiteRunner, world: Remembering) -> None:
         self._runner, self._world = runner, world
         self._folder = runner.folder if isinstance(runner, FolderRunner) else "."
         inner = runner.inner if isinstance(runner, FolderRunner) else runner
         self._python = inner if isinstance(inner, PytestRunner | UnittestRunner) else None
-        self._kept: dict[tuple[str, tuple[str, ...]], SuiteReport] = {}
+        self._kept: dict[tuple[object, ...], SuiteReport] = {}
         self._base: BaselineKey | None = None
 
     @property
     def name(self) -> str:
         """The inner runner's."""
         return self._runner.name
-
-    @property
-    def remembers(self) -> bool:
-        """Whether `recall` has an effect: not for runners whose environment cannot be told."""
-        return self._python is not None
 
     def program(self, candidate: Candidate) -> str | None:
         """The Python of the workspace's own environment, as the candidate starts it; None where there is none."""
@@ -103,6 +116,8 @@ class RememberingRunner:
 
     async def recalled(self, candidate: Candidate, request: SuiteRequest) -> SuiteReport | None:
         """See RecallingRunner."""
+        if self._python is None:
+            return self._kept.get(await self._short(candidate, request))
         key = await self._key(candidate)
         self._base = key or self._base
         return None if key is None else await self._recalled(key, request)
@@ -112,7 +127,7 @@ class RememberingRunner:
         key = await self._key(candidate) if request.recall else None
         if key is not None and (known := await self._recalled(key, request)) is not None:
             return known
-        short = (candidate.tree, request.tests) if request.recall and self._python is None else None
+        short = await self._short(candidate, request) if request.recall and self._python is None else None
         if short is not None and short in self._kept:
             return self._kept[short]
         watch = _Stopwatch(on_case)
@@ -127,7 +142,7 @@ class RememberingRunner:
             raise
         if key is not None or request.keep:
             await self._keep(key or await self._key(candidate), candidate, request, report)
-        elif short is not None and report.finished:
+        elif short is not None and report.finished and not report.cut_short and not request.fail_fast:
             self._kept[short] = report
             while len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -153,6 +168,11 @@ class RememberingRunner:
         await self._world.baselines.keep(key, Baseline(report, request.tests, ignored))
         if self._world.bytecode is not None and request.recall:
             await self._world.bytecode.take(key, candidate)
+
+    async def _short(self, candidate: Candidate, request: SuiteRequest) -> tuple[object, ...]:
+        """What a run of a runner without a fingerprint is known by: its tree, its tests, and what is installed."""
+        folders = ("",) if self._folder == "." else ("", f"{self._folder}/")
+        return (candidate.tree, request.tests, await asyncio.to_thread(_installed, self._world.root, folders))
 
     def _view(self, candidate: Candidate) -> Candidate:
         return candidate if self._folder == "." else FolderView(candidate, self._folder)
@@ -215,3 +235,11 @@ def _marks(root: Path, paths: list[str]) -> tuple[tuple[str, str], ...]:
         except OSError:
             found.append((path, "-"))
     return tuple(found)
+
+
+def _installed(root: Path, folders: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The state of what is installed: a package that comes or goes changes the time of some file or folder here."""
+    paths = [folder + name for folder in folders for name in _INSTALLED]
+    for folder in folders:
+        paths += [str(found.relative_to(root)) for found in (root / folder).glob(".venv/lib/python3*/site-packages")]
+    return _marks(root, paths)
