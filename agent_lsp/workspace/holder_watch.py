@@ -64,7 +64,10 @@ class Watch:
         # A process namespace may have this limit itself: then its last few places are never taken.
         if len(pids) > most - most // 20:
             return f"more than {most} processes"
-        used = sum(map(_own_memory_bytes, pids))
+        resident = [_resident_bytes(pid) for pid in pids]
+        used = sum(own for own, _ in resident)
+        if used <= memory < used + sum(shared for _, shared in resident):
+            used += sum(map(_memory_without_file_bytes, pids))
         return f"more than {memory // _MIB} MiB of memory" if used > memory else ""
 
     def _free(self) -> tuple[int, int]:
@@ -108,12 +111,23 @@ class Watch:
         return used, count
 
 
-def _own_memory_bytes(pid: int) -> int:
-    """What a process has of memory that it does not share."""
+def _resident_bytes(pid: int) -> tuple[int, int]:
+    """What a process has of memory that it does not share, and that it may share: files, and memory without a file."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             fields = file.read().split()
-        return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
+        page = resource.getpagesize()
+        return (int(fields[1]) - int(fields[2])) * page, int(fields[2]) * page
+    except (OSError, IndexError, ValueError):
+        return 0, 0
+
+
+def _memory_without_file_bytes(pid: int) -> int:
+    """Its part of shared memory that no file on a disk is behind. Takes long for a large process."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            rows = [row.split() for row in file if row.startswith(b"Pss_Shmem:")]
+        return sum(int(row[1]) << 10 for row in rows)
     except (OSError, IndexError, ValueError):
         return 0
 

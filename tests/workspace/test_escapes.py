@@ -271,15 +271,63 @@ async def test_forking_without_end_is_stopped_and_the_candidate_lives_on(
         assert 3 <= int(left) <= 8
 
 
-@each_isolated
+async def test_too_many_processes_are_stopped_in_a_plain_copy_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PROCESSES", 100)
+    many = "import os, time\nfor _ in range(150):\n    if not os.fork():\n        break\ntime.sleep(20)\n"
+    async with opened(tmp_path, SandboxKind.CLONE, {"a": "1"}) as candidate:
+        done = await candidate.run(Command((sys.executable, "-c", many), timeout_s=15.0))
+        assert not done.timed_out
+        assert "agent-lsp stopped this command: more than 100 processes" in done.output
+
+
+@each_kind
+@pytest.mark.parametrize("eaten", ["bytearray(4 << 20)", "mapped()"], ids=["own", "shared"])
 async def test_taking_all_memory_is_stopped_with_the_reason(
-    tmp_path: Path, kind: SandboxKind, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: SandboxKind, eaten: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MEMORY_SHARE", 0.005)
-    eat = "import time\nkept = []\nwhile True:\n    kept.append(bytearray(4 << 20))\n    time.sleep(0.01)\n"
+    eat = f"""
+import mmap, os, time
+
+def mapped():
+    memory = mmap.mmap(-1, 4 << 20)
+    memory.write(bytes(4 << 20))
+    return memory
+
+kept = []
+while True:
+    kept.append({eaten})
+    time.sleep(0.01)
+"""
     async with opened(tmp_path, kind, {"a": "1"}) as candidate:
         done = await candidate.run(Command((sys.executable, "-c", eat), timeout_s=20.0))
+        assert not done.timed_out
         assert "MiB of memory" in done.output
+
+
+@each_isolated
+async def test_memory_that_many_processes_share_counts_once(
+    tmp_path: Path, kind: SandboxKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(limits, "MEMORY_SHARE", (256 << 20) / machine_bytes)
+    code = """
+import mmap, os, time
+memory = mmap.mmap(-1, 64 << 20)
+memory.write(bytes(64 << 20))
+for _ in range(7):
+    if not os.fork():
+        sum(memory[place] for place in range(0, 64 << 20, 4096))
+        time.sleep(1)
+        os._exit(0)
+time.sleep(1.2)
+print("shared")
+"""
+    async with opened(tmp_path, kind, {"a": "1"}) as candidate:
+        done = await candidate.run(Command((sys.executable, "-c", code), timeout_s=20.0))
+        assert done.output == "shared\n"
 
 
 @each_kind
