@@ -99,7 +99,8 @@ class Screening:
     """Which edits to look at. `tests` shall pass, in the order in which they run; `others` passed before.
 
     `texts` are whole files as they shall be taken, whatever the candidate has there; an edit is a path of `texts`, a
-    start, an end and the characters for what lies between. `others` run where one of `tests` passes. A test may use
+    start, an end and the characters for what lies between; `also` holds second halves, in another file, by the edit's
+    place. `others` run where one of `tests` passes. A test may use
     `cpu_s` of the processor, all tests of one edit may take `wall_s`.
     """
 
@@ -109,6 +110,7 @@ class Screening:
     edits: Sequence[tuple[str, int, int, str]]
     cpu_s: float = 1.0
     wall_s: float = 20.0
+    also: Mapping[int, tuple[str, int, int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

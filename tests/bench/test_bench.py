@@ -21,7 +21,7 @@ from tests.bench.measure import Comparison, Row, in_rounds, percentile, rotated
 from tests.bench.memory import Stages, waiting
 from tests.bench.memory import rows as memory_rows
 from tests.bench.page import CHART, FIGURES, PAGE, edge_part, plain_part, put, write
-from tests.bench.repair import Tried, rows_of, spread
+from tests.bench.repair import UNSEEN2, Tried, rows_of, spread
 from tests.bench.turns import Script, play, said, script
 from tests.bench.turns import rows as turn_rows
 from tests.repair_bugs.everyday import EVERYDAY
@@ -343,7 +343,7 @@ def test_programs_are_counted_and_edits_compared_with_bare_runs() -> None:
     assert found[2].ratio == 1.25
 
 
-@pytest.mark.parametrize("slip", UNSEEN, ids=lambda slip: slip.name)
+@pytest.mark.parametrize("slip", [*UNSEEN, *UNSEEN2], ids=lambda slip: slip.name)
 def test_an_unseen_slip_is_noticed_by_what_is_shown_and_by_what_is_hidden(slip: Slip) -> None:
     names: dict[str, Any] = {}
     exec(compile(f"{slip.wrong_text()}\n{dedent(slip.setup)}", slip.name, "exec"), names)

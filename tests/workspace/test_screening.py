@@ -71,6 +71,22 @@ async def test_each_edit_is_told_with_the_tests_that_pass_and_those_that_it_brea
     assert not any(look.late for look in found.values())
 
 
+async def test_an_edit_with_a_half_in_another_file_is_looked_at_as_one(
+    tmp_path: Path, kind: SandboxKind | None
+) -> None:
+    code = "from sign import SIGN\n" + SOURCE.replace("- b", "- SIGN * b + 1")
+    files = {**FILES, "calc.py": code, "sign.py": "SIGN = 1\n"}
+    start = code.index(" + 1")
+    whole, half = ("calc.py", start, start + 4, ""), ("sign.py", 7, 8, "-1")
+    texts = {"calc.py": code, "sign.py": files["sign.py"]}
+    request = Screening((ADD, MORE), (ZERO,), texts, [whole, half, whole], 0.5, also={2: half})
+    async with opened(tmp_path, kind, files) as candidate:
+        found = await looks(candidate, request)
+    assert not found[0].passed
+    assert not found[1].passed
+    assert found[2].passed == {ADD, MORE, ZERO}
+
+
 async def test_a_project_in_a_folder_is_looked_at_by_the_names_of_the_workspace(
     tmp_path: Path, kind: SandboxKind | None
 ) -> None:

@@ -26,7 +26,10 @@ Template = Callable[[Site], Iterable[Rewrite]]
 
 @dataclass(frozen=True, slots=True)
 class SmallEdit:
-    """One edit to try. `line` is one-based; `score` is suspicion times prior."""
+    """One edit to try. `line` is one-based; `score` is suspicion times prior.
+
+    `also` is its other half, in another file.
+    """
 
     path: str
     start: int
@@ -35,6 +38,28 @@ class SmallEdit:
     line: int
     template: str
     score: float
+    also: "SmallEdit | None" = None
+
+    @property
+    def parts(self) -> tuple["SmallEdit", ...]:
+        """What is edited in each file."""
+        return (self,) if self.also is None else (self, *self.also.parts)
+
+    def size(self, texts: Mapping[str, str]) -> int:
+        """How many characters differ, taken from what both texts begin and end with."""
+        total = 0
+        for part in self.parts:
+            old = texts[part.path][part.start : part.end]
+            total += max(len(old), len(part.text)) - sum(alike(old, part.text))
+        return total
+
+    def told(self, texts: Mapping[str, str]) -> str:
+        """What a person is told: each touched line before and after, and the kind of slip."""
+        said = []
+        for part in self.parts:
+            old, new = part.shown(texts[part.path])
+            said.append(f"{part.path}, line {part.line}: `{old}` became `{new}`")
+        return f"{' and '.join(said)} ({self.template})"
 
     def apply(self, text: str) -> str:
         """The file's text with the edit in it."""
@@ -84,6 +109,17 @@ def distinct(edits: Sequence[SmallEdit], texts: Mapping[str, str], seen: set[str
         if mark is not None and mark not in seen:
             seen.add(mark)
             yield edit
+
+
+def alike(before: str, after: str) -> tuple[int, int]:
+    """How many characters two texts have in common at their begin, and of the rest at their end."""
+    start, limit = 0, min(len(before), len(after))
+    while start < limit and before[start] == after[start]:
+        start += 1
+    end = 0
+    while end < limit - start and before[-1 - end] == after[-1 - end]:
+        end += 1
+    return start, end
 
 
 def fingerprint(path: str, text: str) -> str | None:

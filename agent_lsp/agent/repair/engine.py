@@ -156,8 +156,7 @@ async def _restore(candidate: Candidate, keep: tuple[str, ...]) -> None:
 
 def _summary(memory: Memory, found: Survey, left: list[CaseId]) -> str:
     parts = [
-        f"{winner.edit.path}, line {winner.edit.line}: `{winner.old}` became `{winner.new}` ({winner.edit.template}). "
-        f"With it {shown_tests(winner.tests)} {'passes' if len(winner.tests) == 1 else 'pass'}."
+        f"{winner.said}. With it {shown_tests(winner.tests)} {'passes' if len(winner.tests) == 1 else 'pass'}."
         for winner in memory.winners
     ]
     others = memory.ledger.tries - len(memory.winners)

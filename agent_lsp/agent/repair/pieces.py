@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Final
 
 from agent_lsp.domain.python_text import ParsedText, lines_of, parsed
@@ -84,9 +83,9 @@ class Pieces:
 
     def elsewhere(self, kind: PieceKind, path: str) -> list[str]:
         """Texts of a kind in other files, those of the same folder first."""
-        folder = PurePosixPath(path).parent
+        folder = _folder(path)
         others = [piece for piece in self.of_kind.get(kind, ()) if piece.path != path]
-        others.sort(key=lambda piece: PurePosixPath(piece.path).parent != folder)
+        others.sort(key=lambda piece: _folder(piece.path) != folder)
         return list(dict.fromkeys(piece.text for piece in others))
 
 
@@ -96,8 +95,11 @@ NO_PIECES: Final = Pieces()
 def _nearness(piece: Piece, place: Place) -> float:
     if piece.path == place.path:
         return _HERE if abs(piece.line - place.line) <= _NEAR_LINES else _SAME_FILE
-    same = PurePosixPath(piece.path).parent == PurePosixPath(place.path).parent
-    return _SAME_FOLDER if same else _ELSEWHERE
+    return _SAME_FOLDER if _folder(piece.path) == _folder(place.path) else _ELSEWHERE
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _overlap(piece: Piece, own: frozenset[str]) -> float:

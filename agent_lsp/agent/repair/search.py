@@ -131,7 +131,7 @@ class Search:
         self.ledger.exhausted = hunt.exhausted and not hunt.passing
         return winner
 
-    def saw(self, look: Look, tests: tuple[CaseId, ...], text: str) -> None:
+    def saw(self, look: Look, tests: tuple[CaseId, ...], texts: Mapping[str, str]) -> None:
         """See Tries."""
         now_s = self.clock.monotonic()
         if self.looked_s is not None:
@@ -140,22 +140,23 @@ class Search:
         broke = look.passed.issuperset(tests) and bool(look.broken)
         result = TryResult.BREAKS_OTHERS if broke else TryResult.TIMED_OUT if look.late else TryResult.STILL_FAILS
         self.ledger.count(result)
-        old, new = look.edit.shown(text)
         if now_s - self.told_s >= _TOLD_EVERY_S:
             self.told_s = now_s
-            self.task.tell(self._trying(look.edit, new), self._percentage())
+            self.task.tell(self._trying(look.edit, texts), self._percentage())
         if broke or self.ledger.tries <= _JOURNALLED:
-            self._journal(look.edit, (old, new), result, look.duration_s)
+            self._journal(look.edit, texts, result, look.duration_s)
 
-    async def attempt(self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...], *, known: bool) -> Winner | None:
+    async def attempt(
+        self, edit: SmallEdit, texts: Mapping[str, str], tests: tuple[CaseId, ...], *, known: bool
+    ) -> Winner | None:
         """See Tries."""
-        winner = await self._try(edit, text, tests, known=known)
+        winner = await self._try(edit, texts, tests, known=known)
         self.looked_s = self.clock.monotonic()
         return winner
 
-    async def settle(self, winner: Winner, text: str) -> Winner:
+    async def settle(self, winner: Winner, texts: Mapping[str, str]) -> Winner:
         """See Tries."""
-        await self._keep(winner.edit, text)
+        await self._keep(winner.edit, texts)
         return winner
 
     # --- one by one -----------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ class Search:
                 self.ledger.exhausted = True
                 break
             await self.pause()
-            winner = await self._try(edit, texts[edit.path], tests)
+            winner = await self._try(edit, texts, tests)
             if winner is None:
                 continue
             if winner.evidence.verdict.decision is Decision.PROVEN:
@@ -186,7 +187,7 @@ class Search:
         if second is None:
             return None
         edit, winner = second
-        await self._keep(edit, texts[edit.path])
+        await self._keep(edit, texts)
         return winner
 
     def edits(self) -> tuple[FileEdit, ...]:
@@ -223,31 +224,29 @@ class Search:
         return found
 
     async def _try(
-        self, edit: SmallEdit, text: str, tests: tuple[CaseId, ...], *, known: bool = False
+        self, edit: SmallEdit, texts: Mapping[str, str], tests: tuple[CaseId, ...], *, known: bool = False
     ) -> Winner | None:
         started = self.clock.monotonic()
-        old, new = edit.shown(text)
-        self.task.tell(self._trying(edit, new), self._percentage())
-        before = await self.task.candidate.read(edit.path)
-        kept_before = self.kept.get(edit.path)
+        self.task.tell(self._trying(edit, texts), self._percentage())
+        before = {part.path: await self.task.candidate.read(part.path) for part in edit.parts}
+        kept_before = dict(self.kept)
         result, evidence = TryResult.STILL_FAILS, None
         try:
-            await self._keep(edit, text)
+            await self._keep(edit, texts)
             result, evidence = await self._judged(tests, known=known)
         finally:
             self.ledger.spent_s += self.clock.monotonic() - started
             if result is not TryResult.PROVEN:
-                await self.task.candidate.write(edit.path, before)
-                self.kept.pop(edit.path, None)
-                if kept_before is not None:
-                    self.kept[edit.path] = kept_before
+                self.kept = kept_before
+                for path, entry in before.items():
+                    await self.task.candidate.write(path, entry)
         self.ledger.count(result)
         if result is TryResult.TIMED_OUT:
             self.hanging.add((edit.path, edit.line))
-        self._journal(edit, (old, new), result, self.clock.monotonic() - started)
+        self._journal(edit, texts, result, self.clock.monotonic() - started)
         if evidence is None or not evidence.verdict.decision.acceptable:
             return None
-        return Winner(edit, old, new, tests, evidence)
+        return Winner(edit, edit.told(texts), tests, evidence)
 
     async def _judged(self, tests: tuple[CaseId, ...], *, known: bool) -> tuple[TryResult, Evidence | None]:
         """Short runs first: the failing tests, then everything that the first run had; at last the gate."""
@@ -295,16 +294,17 @@ class Search:
             self.pace_s = max(report.duration_s, self.pace_s / 2)
         return report
 
-    async def _keep(self, edit: SmallEdit, text: str) -> None:
+    async def _keep(self, edit: SmallEdit, texts: Mapping[str, str]) -> None:
         """Writes the edit into the candidate and into the change."""
-        entry = await self.task.candidate.read(edit.path)
-        assert entry is not None
-        decoded = decode(entry.content)
-        assert decoded is not None
-        after = replace(entry, content=decoded.encode(edit.apply(text)))
-        first = self.kept[edit.path][0] if edit.path in self.kept else entry
-        self.kept[edit.path] = (first, after)
-        await self.task.candidate.write(edit.path, after)
+        for part in edit.parts:
+            entry = await self.task.candidate.read(part.path)
+            assert entry is not None
+            decoded = decode(entry.content)
+            assert decoded is not None
+            after = replace(entry, content=decoded.encode(part.apply(texts[part.path])))
+            first = self.kept[part.path][0] if part.path in self.kept else entry
+            self.kept[part.path] = (first, after)
+            await self.task.candidate.write(part.path, after)
 
     async def pause(self) -> None:
         """See Tries."""
@@ -321,8 +321,8 @@ class Search:
             or (left is not None and left <= 0.0)
         )
 
-    def _trying(self, edit: SmallEdit, new: str) -> str:
-        number = self.ledger.tries + 1
+    def _trying(self, edit: SmallEdit, texts: Mapping[str, str]) -> str:
+        number, new = self.ledger.tries + 1, edit.shown(texts[edit.path])[1]
         return f"Try {number} of at most {self.limit}: {edit.path}:{edit.line}, {edit.template}: {new}"
 
     def _gate_tells(self, message: str, _percentage: float | None) -> None:
@@ -333,7 +333,9 @@ class Search:
         of_time = self.ledger.spent_s / max(0.001, self.options.wall_clock_s)
         return min(99.0, 100.0 * max(of_tries, of_time))
 
-    def _journal(self, edit: SmallEdit, lines: tuple[str, str], result: TryResult, duration_s: float) -> None:
+    def _journal(self, edit: SmallEdit, texts: Mapping[str, str], result: TryResult, duration_s: float) -> None:
+        lines = edit.shown(texts[edit.path])
+        also = {} if edit.also is None else {"also": edit.also.told(texts)}
         self.task.journal(
             EventKind.SEARCH_TRY,
             {
@@ -346,6 +348,7 @@ class Search:
                 "score": round(edit.score, 4),
                 "result": result.value,
                 "durationS": round(duration_s, 3),
+                **also,
             },
         )
 

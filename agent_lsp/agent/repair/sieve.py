@@ -89,15 +89,16 @@ class Sieve:
         while chunk := await asyncio.to_thread(self._next, queue, size):
             size = _THEN
             seen: set[int] = set()
-            paths = dict.fromkeys(edit.path for edit in chunk)
+            paths = dict.fromkeys(part.path for edit in chunk for part in edit.parts)
             wall_s = 5.0 + 4.0 * self.cpu_s * (len(self.asked) + 1)
             request = Screening(
                 self.asked,
                 self.others,
                 {path: texts[path] for path in paths},
-                [(edit.path, edit.start, edit.end, edit.text) for edit in chunk],
+                [_plain(edit) for edit in chunk],
                 self.cpu_s,
                 wall_s,
+                {number: _plain(edit.also) for number, edit in enumerate(chunk) if edit.also is not None},
             )
             try:
                 async with aclosing(self.runner.screen(self.candidate, request)) as rows:
@@ -117,6 +118,10 @@ class Sieve:
         """What the last look left over goes first."""
         left, self.left = self.left, []
         return left + list(islice(queue, max(0, count - len(left))))
+
+
+def _plain(edit: SmallEdit) -> tuple[str, int, int, str]:
+    return edit.path, edit.start, edit.end, edit.text
 
 
 def _look(chunk: Sequence[SmallEdit], row: Screened) -> Look:

@@ -126,6 +126,7 @@ class FolderRunner:
             others=tuple(_into(folder, name) for name in asked.others),
             texts={_into(folder, path): text for path, text in asked.texts.items()},
             edits=[(_into(folder, path), start, end, text) for path, start, end, text in asked.edits],
+            also={at: (_into(folder, half[0]), *half[1:]) for at, half in asked.also.items()},
         )
         async with aclosing(inner.screen(self.view(candidate), inside)) as rows:
             async for row in rows:

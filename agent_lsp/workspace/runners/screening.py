@@ -53,6 +53,7 @@ def _laid_out(candidate: Candidate, what: Launch, asked: Screening, folder: Path
         "others": asked.others,
         "texts": dict(asked.texts),
         "edits": [_NO_CHANGE, *asked.edits],
+        "also": {str(number + 1): edit for number, edit in asked.also.items()},
         "cpu_s": asked.cpu_s,
         "wall_s": asked.wall_s,
         "workers": min(_MOST_AT_ONCE, os.cpu_count() or 1) if candidate.kind is not SandboxKind.CLONE else 1,

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from agent_lsp.agent.repair.edits import Rewrite
@@ -76,13 +77,21 @@ def _variables(site: Site) -> list[str]:
 def _parameters(site: Site, node: ast.Call) -> list[str]:
     """Of the function or the method of the file that seems to be called, or of its class; empty if there is none."""
     name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-    for part in ast.walk(site.source.tree):
-        bodies = part.body if isinstance(part, ast.ClassDef) and part.name == name else [part]
-        for item in bodies:
-            if isinstance(item, Function) and item.name == (name if item is part else "__init__"):
-                names = [argument.arg for argument in item.args.args]
-                return names[1:] if names[:1] in (["self"], ["cls"]) else names
-    return []
+    return list(_signatures(site.source.tree).get(name, ()))
+
+
+@lru_cache(maxsize=16)
+def _signatures(tree: ast.Module) -> dict[str, tuple[str, ...]]:
+    """The parameters of each function and method of a file, of a class those of its `__init__`; the first of a name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        items = node.body if isinstance(node, ast.ClassDef) else [node]
+        for item in items:
+            if isinstance(item, Function) and (item is node or item.name == "__init__"):
+                names = tuple(argument.arg for argument in item.args.args)
+                called = node.name if isinstance(node, ast.ClassDef) else item.name
+                found.setdefault(called, names[1:] if names[:1] in (("self",), ("cls",)) else names)
+    return found
 
 
 def _added(site: Site, node: ast.Call, given: list[ast.expr]) -> Iterator[tuple[str, float]]:

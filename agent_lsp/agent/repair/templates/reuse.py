@@ -138,11 +138,13 @@ def _is_condition(site: Site) -> bool:
 
 
 def _is_first(site: Site, node: ast.stmt) -> bool:
-    return any(
-        isinstance(other, Function) and node in other.body[:2]
-        for other in ast.walk(site.source.tree)
-        if isinstance(other, Function) and other.lineno <= node.lineno <= (other.end_lineno or 0)
-    )
+    return node in _first_statements(site.source.tree)
+
+
+@lru_cache(maxsize=16)
+def _first_statements(tree: ast.Module) -> frozenset[ast.stmt]:
+    """The first of each function, and the one behind a documentation string."""
+    return frozenset(part for node in ast.walk(tree) if isinstance(node, Function) for part in node.body[:2])
 
 
 @lru_cache(maxsize=16)

@@ -116,7 +116,7 @@ def result(site: Site) -> Iterator[Rewrite]:
 def _plain_results(value: ast.expr, names: list[str]) -> Iterator[tuple[str, float]]:
     if isinstance(value, ast.Constant) and isinstance(value.value, bool):
         for rank, name in enumerate(names):
-            yield from ((text, 0.5 * 0.9**rank) for text in (f"{name} == 0", f"not {name}", f"bool({name})"))
+            yield from ((text, 0.5 * 0.9**rank) for text in (name, f"{name} == 0", f"not {name}", f"bool({name})"))
     elif isinstance(value, ast.List | ast.Tuple) and not value.elts:
         yield "[[]]", 0.5
         for rank, name in enumerate(names):

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 
 from agent_lsp.agent.repair.edits import Rewrite
@@ -158,9 +159,10 @@ def _weighed(texts: Sequence[str]) -> list[tuple[str, float]]:
 def around(site: Site) -> list[Function]:
     """The functions around the site, the innermost first."""
     line = site.node.lineno
-    found = [
-        node
-        for node in ast.walk(site.source.tree)
-        if isinstance(node, Function) and node.lineno <= line <= (node.end_lineno or node.lineno)
-    ]
+    found = [node for node in _functions(site.source.tree) if node.lineno <= line <= (node.end_lineno or node.lineno)]
     return sorted(found, key=lambda node: -node.lineno)
+
+
+@lru_cache(maxsize=16)
+def _functions(tree: ast.Module) -> tuple[Function, ...]:
+    return tuple(node for node in ast.walk(tree) if isinstance(node, Function))

@@ -39,6 +39,10 @@ class Texts:
         self.texts = dict(texts)
         self.seen: set[str] = set()
 
+    def edit(self, path: str, start: int, end: int, text: str) -> None:
+        old = self.texts[path]
+        self.texts[path] = old[:start] + text + old[end:]
+
     def install(self) -> None:
         loader: Any = importlib.machinery.SourceFileLoader
         original = loader.get_code
@@ -165,8 +169,9 @@ class Forks:
                 self._run.begin(writing)
                 self._run.base = not path
                 if path:
-                    old = self._texts.texts[path]
-                    self._texts.texts[path] = old[:start] + text + old[end:]
+                    self._texts.edit(path, start, end, text)
+                if str(number) in self._plan["also"]:
+                    self._texts.edit(*self._plan["also"][str(number)])
                 return True
             os.close(writing)
             self._selector.register(reading, selectors.EVENT_READ, child)
