@@ -10,5 +10,5 @@ from agent_lsp.agent.talking import ModelTalk
 
 def model_engines(work: ModelWork) -> Engines:
     """Fresh engines for one run; `work.voice.model` answers for all three."""
-    name, talk = work.voice.model.name, ModelTalk(work.voice, work.prompts)
+    name, talk = work.voice.model.name, ModelTalk(work.voice, work.prompts, work.book)
     return Engines(name, ModelPlanning(work), ModelExecution(work), ModelReflection(work), route=work.route, talk=talk)

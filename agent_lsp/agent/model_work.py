@@ -48,7 +48,7 @@ CHARACTERS_PER_TOKEN: Final = 3.5
 READING: Final[tuple[Tool[Any], ...]] = (list_files.TOOL, search.TOOL, read_file.TOOL)
 
 TOOLS: Final[dict[Phase, tuple[Tool[Any], ...]]] = {
-    Phase.PLANNING: (*READING, submit_plan.TOOL),
+    Phase.PLANNING: (*READING, ask_user.TOOL, submit_plan.TOOL),
     Phase.EXECUTION: (
         *READING,
         edit_file.TOOL,

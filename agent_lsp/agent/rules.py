@@ -4,7 +4,7 @@ Those that are known at the start stand in the system prompt, which stays as it 
 that is met later, in the folder of a file that a tool touches, comes with the tool's answer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from agent_lsp.agent.findings import shortened
@@ -26,8 +26,16 @@ _HEAD: Final = (
 class Rulebook:
     """The AGENTS.md files of one run. Each is read once: what the run writes there holds from the next run on."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_start: str = "") -> None:
+        """`at_start` is what the root's file says on disk: all that is known until the run has read something."""
+        self._at_start = at_start
         self._texts: dict[str, str] = {}
+
+    @property
+    def known(self) -> str:
+        """Everything that was read so far, the root's first, for who has no candidate to read in."""
+        found = {path.removesuffix(FILE).rstrip("/"): text for path, text in self._texts.items()}
+        return whole(found or {"": self._at_start})
 
     async def text(self, candidate: Candidate, folder: str) -> str:
         """What the file of a folder says; empty without one."""
@@ -47,8 +55,7 @@ class Rules:
     @property
     def text(self) -> str:
         """Everything that was given, the root's first; empty without any rules."""
-        rows = [_section(folder, text) for folder, text in sorted(self._given.items())]
-        return shortened("\n\n".join([_HEAD, *rows]), MOST_TOGETHER) if rows else ""
+        return whole(self._given)
 
     async def begin(self, candidate: Candidate, files: Iterable[str]) -> None:
         """Gives the root's rules and those of the folders of these files."""
@@ -66,6 +73,12 @@ class Rules:
                 self._given[folder] = text
                 new.append(folder)
         return new
+
+
+def whole(given: Mapping[str, str]) -> str:
+    """The rules by folder as one text; empty without any."""
+    rows = [_section(folder, text) for folder, text in sorted(given.items()) if text]
+    return shortened("\n\n".join([_HEAD, *rows]), MOST_TOGETHER) if rows else ""
 
 
 def _section(folder: str, text: str) -> str:

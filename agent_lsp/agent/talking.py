@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent_lsp.agent.context import Prompts, plan_text
 from agent_lsp.agent.conversation import Voice
 from agent_lsp.agent.findings import shortened
+from agent_lsp.agent.rules import Rulebook
 from agent_lsp.domain.conversation import Message, ModelRequest, ModelTurn, Phase, Text, ToolSpec
 from agent_lsp.domain.errors import ModelBrokenError
 from agent_lsp.domain.events import Event, EventKind
@@ -59,16 +60,17 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class ModelTalk:
-    """Answers by the run's own voice, asked for the tier of conversations."""
+    """Answers by the run's own voice, asked for the tier of conversations, under the rules that the run works by."""
 
     voice: Voice
     prompts: Prompts
+    book: Rulebook = field(default_factory=Rulebook)
 
     async def reply(self, talk: Talk) -> Spoken:
         """The answer. Raises OperatorError when no endpoint has one, BudgetSpentError."""
         request = ModelRequest(
             Phase.CHAT,
-            self.prompts.system_prompt("chat"),
+            f"{self.prompts.system_prompt('chat')}\n\n{self.book.known}".strip(),
             tuple(_messages(self.prompts, talk)),
             (PASS_ON,) if talk.takes_words else (),
             _LONGEST_ANSWER_TOKENS,

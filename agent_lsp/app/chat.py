@@ -25,6 +25,7 @@ Say what you want done, and it is worked on. While it is, ask what is going on, 
   /diff             show it again                    /plan             show the plan
   /approve          carry the plan out               /reject [words]   make another plan
   /pause /resume    stand still, go on               /cancel           end what is being done
+  /step             go on to the end of the step     /left             what was interrupted, to /resume ID
   /new GOAL         begin something else             /quit             leave (Ctrl-D)"""
 
 _BY_ITSELF: Final = frozenset({RunState.PROPOSED.value, *(state.value for state in ENDED)})
@@ -55,6 +56,7 @@ class _Chat:
         self._plan: list[Mapping[str, Any]] = []
         self._shown: set[str] = set()
         self._warned = False
+        self._options: list[str] = []
         self._commands: Mapping[str, Callable[[Runtime, str], Awaitable[None]]] = {
             "apply": self._apply,
             "discard": self._discard,
@@ -63,6 +65,8 @@ class _Chat:
             "approve": self._approve,
             "reject": self._reject,
             "new": self._begin,
+            "resume": self._resume,
+            "left": self._show_left,
             "help": self._help,
         }
 
@@ -77,6 +81,7 @@ class _Chat:
         try:
             await runtime.review.recover()
             self._say("Say what you want done; /help tells the rest.")
+            await self._tell_left(runtime)
             while (line := await self._line(leaving)) is not None and not self._leaves(line):
                 await self._take(runtime, line)
         finally:
@@ -117,14 +122,14 @@ class _Chat:
             elif self._state == "" or self._state in {state.value for state in ENDED}:
                 await self._begin(runtime, line)
             else:
-                answer = await runtime.call("say", {"runId": self._run_id, "text": line})
+                answer = await runtime.call("say", {"runId": self._run_id, "text": self._chosen(line)})
                 if answer.get("reply"):
                     self._say(answer["reply"])
         except AgentLspError as error:
             self._say(f"{error.message} {error.hint}".strip())
 
     async def _command(self, runtime: Runtime, name: str, words: str) -> None:
-        if name in ("pause", "resume", "cancel"):
+        if name in ("pause", "step", "cancel"):
             await runtime.call("control", {"runId": self._meant(), "action": name})
         elif name in self._commands:
             await self._commands[name](runtime, words)
@@ -147,6 +152,36 @@ class _Chat:
         except AgentLspError:
             self._run_id, self._state = before
             raise
+
+    def _chosen(self, line: str) -> str:
+        """The option of that number, where the run has just offered options and none reads like the line itself."""
+        if line in self._options or not line.isdecimal() or not 1 <= int(line) <= len(self._options):
+            return line
+        return self._options[int(line) - 1]
+
+    async def _tell_left(self, runtime: Runtime) -> bool:
+        left = await runtime.resuming.left()
+        for run_id, goal in left.items():
+            self._say(f"Interrupted: {goal}  (/resume {run_id} goes on with it)")
+        return bool(left)
+
+    async def _show_left(self, runtime: Runtime, words: str) -> None:
+        del words
+        if not await self._tell_left(runtime):
+            self._say("Nothing was interrupted here.")
+
+    async def _resume(self, runtime: Runtime, words: str) -> None:
+        """The paused run, or, by its id, one that an earlier process left at work."""
+        if not words:
+            await runtime.call("control", {"runId": self._meant(), "action": "resume"})
+            return
+        if words not in await runtime.resuming.left():
+            raise UserError(f"There is no interrupted run {words}.", hint="/left lists them.")
+        before = self._run_id, self._state
+        self._run_id, self._state, self._proposal_id, self._plan = words, "planning", "", []
+        if not await runtime.resuming.take_up(runtime.session, "auto", words):
+            self._run_id, self._state = before
+            raise UserError("The run was not resumed.", hint=f"agent-lsp replay {words} shows what it did.")
 
     async def _approve(self, runtime: Runtime, words: str) -> None:
         del words
@@ -196,8 +231,10 @@ class _Chat:
         elif event == "plan":
             self._take_plan(data["steps"])
         elif event == "blocked":
-            options = f" ({' / '.join(data['options'])})" if data.get("options") else ""
-            self._say(f"{data['question']}{options}")
+            self._options = [str(option) for option in data.get("options") or ()]
+            rows = [f"  {number}. {option}" for number, option in enumerate(self._options, 1)]
+            hint = ["Say a number, or answer in your own words."] if rows else []
+            self._say("\n".join([str(data["question"]), *rows, *hint]))
         elif event == "said":
             self._say(str(data["reply"]))
         elif event == "message":
@@ -208,6 +245,8 @@ class _Chat:
         if state == self._state and message == self._told:
             return
         self._state, self._told = state, message
+        if state != RunState.BLOCKED.value:
+            self._options = []
         if state == RunState.AWAITING_APPROVAL.value:
             self._say("That is the plan. /approve carries it out; say what should be different, or /reject it.")
         elif state == RunState.PROPOSED.value:

@@ -13,6 +13,7 @@ from agent_lsp.agent.private_files import PrivateFiles
 from agent_lsp.agent.repair.engine import embedded
 from agent_lsp.agent.repair.search import RepairOptions
 from agent_lsp.agent.routing import Board, Route, RoutedModel
+from agent_lsp.agent.rules import FILE, Rulebook
 from agent_lsp.agent.stages import StagedGate
 from agent_lsp.app.configuration import Configuration
 from agent_lsp.app.curtain import Curtain
@@ -20,7 +21,7 @@ from agent_lsp.app.models import Models
 from agent_lsp.app.prompts import load_prompts
 from agent_lsp.domain.identity import identity_text
 from agent_lsp.domain.ports import Clock, RunnerFinder
-from agent_lsp.settings.identity import read_identity
+from agent_lsp.settings.identity import read_identity, read_rules
 from agent_lsp.settings.model import Settings
 from agent_lsp.workspace.layout import STATE_FOLDER
 
@@ -73,6 +74,7 @@ class EngineMaker:
             commands_without_sandbox=settings.sandbox.commands_without_sandbox,
             route=route,
             private=private,
+            book=Rulebook(read_rules(self.models.root, FILE, private.__contains__)),
             maps=self.curtain.maps,
             map_tokens=settings.context.map_tokens,
         )

@@ -57,6 +57,16 @@ def read_identity(state_folder: Path, environ: Mapping[str, str], is_private: Ca
     return Identity(tuple(files), tuple(troubles))
 
 
+def read_rules(root: Path, name: str, is_private: Callable[[str], bool]) -> str:
+    """What a file at a workspace's root says; empty where it is private, is a link, or cannot be read."""
+    if is_private(name):
+        return ""
+    try:
+        return _read(root / name, root)[:MOST_CHARACTERS].strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _read(path: Path, within: Path | None) -> str:
     """The text, or its beginning. Raises OSError, UnicodeDecodeError.
 

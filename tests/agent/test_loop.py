@@ -92,7 +92,7 @@ async def test_only_execution_offers_writing_tools_and_each_phase_its_own_end(ma
     await make(model).finished(tests=["tests/test_app.py::test_value"])
     reading = ["list_files", "search", "read_file"]
     names = {request.phase: [tool.name for tool in request.tools] for request in model.requests}
-    assert names[Phase.PLANNING] == [*reading, "submit_plan"]
+    assert names[Phase.PLANNING] == [*reading, "ask_user", "submit_plan"]
     assert names[Phase.REFLECTION] == [*reading, "submit_reflection"]
     assert names[Phase.EXECUTION] == [
         *reading, "edit_file", "write_file", "move_file", "delete_file", "apply_patch", "run_tests", "run_command",

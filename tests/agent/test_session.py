@@ -219,6 +219,18 @@ async def test_a_question_blocks_the_run_until_it_is_answered(make: Make) -> Non
         await world.call("answer", runId=run_id, answer="c")
 
 
+async def test_a_plan_that_depends_on_the_person_asks_before_it_is_made(make: Make) -> None:
+    asks = turn(call("ask_user", question="By tabs or by spaces?", options=["tabs", "spaces"]))
+    model = ScriptedModel(planning=[asks, plan("Use tabs")], execution=GOOD)
+    world = make(model)
+    run_id = await world.run(mode="plan")
+    await world.until(run_id, "blocked")
+    assert world.told("blocked")[0]["options"] == ["tabs", "spaces"]
+    await world.call("answer", runId=run_id, answer="tabs")
+    await world.until(run_id, "awaiting_approval")
+    assert results(model.of(Phase.PLANNING)[1])[0].text == "The person answers: tabs"
+
+
 async def test_saying_something_to_a_blocked_run_answers_its_question(make: Make) -> None:
     model = ScriptedModel(execution=[turn(call("ask_user", question="Which?")), *GOOD])
     world = make(model)

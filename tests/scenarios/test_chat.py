@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.anthropic_server import AnthropicServer, Call, ParsedRequest, Reply, ScriptedBrain, calls, edit, finish, say
+from tests.anthropic_server import (
+    AnthropicServer,
+    Call,
+    ParsedRequest,
+    Reply,
+    ScriptedBrain,
+    calls,
+    edit,
+    finish,
+    plan,
+    reflect,
+    say,
+)
 from tests.scenarios.scene import CALC, PROJECT, WAIT_S, environment, write_project
 
 FIX = edit("calc.py", "return a - b", "return a + b")
@@ -60,8 +72,9 @@ async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
 
     async def started(brain: ScriptedBrain) -> Talker:
         root, home = tmp_path / "project", tmp_path / "home"
-        home.mkdir()
-        write_project(root, PROJECT)
+        if not talkers:
+            home.mkdir()
+            write_project(root, PROJECT)
         server = AnthropicServer(brain).start()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -112,6 +125,64 @@ async def test_a_goal_a_question_a_correction_and_the_change_in_one_talk(begin: 
     assert (talker.root / "calc.py").read_text() == CALC.replace("a - b", "a + b")
     talker.type("/quit")
     assert await talker.end() == 0
+
+
+async def test_a_question_with_options_is_answered_by_a_number_and_a_step_is_taken_alone(begin: Begin) -> None:
+    asks = calls(Call("ask_user", {"question": "Which way?", "options": ["by hand", "by machine"]}))
+    asks_again = Call("ask_user", {"question": "How many?", "options": ["2", "1"]})
+    brain = ScriptedBrain(
+        [calls(asks_again), calls(FIX), calls(finish("add adds")), calls(finish("looked"))],
+        planning=[asks, plan("Mend it", "Look at it")],
+        reflection=[reflect("continue")],
+    )
+    talker = await begin(brain)
+    talker.type("make add add")
+    await talker.until("Which way? 1. by hand 2. by machine Say a number")
+    talker.type("/pause")
+    await talker.until("waits for you already")
+    talker.type("2")
+    await talker.until("How many? 1. 2 2. 1")
+    assert "The person answers: by machine" in talker.server.in_phase("planning")[-1].text
+    talker.type("/step")
+    await talker.until("waits for you already; it cannot step")
+    talker.type("1")
+    await talker.until("/apply writes it")
+    assert "The person answers: 1" in talker.server.in_phase("execution")[1].text
+    talker.type("/apply")
+    await talker.until("Applied.")
+    assert await talker.end() == 0
+
+
+async def test_what_was_interrupted_is_named_and_goes_on_when_its_person_says_so(begin: Begin) -> None:
+    forever = threading.Event()
+
+    def waits(_: ParsedRequest) -> Reply:
+        forever.wait(WAIT_S)
+        return calls(finish("never heard"))
+
+    brain = ScriptedBrain([calls(FIX), waits, calls(finish("add adds"))])
+    first = await begin(brain)
+    first.type("make add add")
+    async with asyncio.timeout(WAIT_S):
+        while len(first.server.in_phase("execution")) < 2:
+            await asyncio.sleep(0.02)
+    first.process.kill()
+    await first.process.wait()
+    forever.set()
+
+    again = await begin(brain)
+    await again.until("Interrupted: make add add (/resume r_")
+    run_id = again.heard.partition("/resume ")[2].split()[0]
+    again.type("/resume r_nonesuch")
+    await again.until("There is no interrupted run r_nonesuch.")
+    again.type(f"/resume {run_id}")
+    await again.until("/apply writes it")
+    assert len(again.server.in_phase("planning")) == 0, "the plan is not paid for again"
+    again.type("/left")
+    await again.until("Nothing was interrupted here.")
+    again.type("/apply")
+    await again.until("Applied.")
+    assert await again.end() == 0
 
 
 async def test_what_makes_no_sense_is_answered_and_the_talk_goes_on(begin: Begin) -> None:

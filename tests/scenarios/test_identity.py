@@ -55,8 +55,7 @@ async def test_every_request_of_every_phase_and_of_the_talk_has_them_before_the_
         for request in asked:
             told = [request.system.index(text) for text in ("Be brief and kind.", "Here, be formal.", "I am Ada")]
             assert told == sorted(told), "the person's, then the workspace's, then whom it works for"
-            if phase != "chat":
-                assert told[-1] < request.system.index("Always use tabs.")
+            assert told[-1] < request.system.index("Always use tabs.")
         for before, after in itertools.pairwise(asked):
             assert before.system == after.system, "what a provider may keep in its cache stays"
             assert json.dumps(before.body["tools"]) == json.dumps(after.body["tools"])
