@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from agent_lsp.agent.approval import Approved, Rejected
-from agent_lsp.agent.engines import EngineChoice, Engines, Nobody
+from agent_lsp.agent.engines import EngineChoice
 from agent_lsp.agent.ledger import Ledger, resumable
 from agent_lsp.agent.loop import Loop
 from agent_lsp.agent.parts import selected
 from agent_lsp.agent.plan_editing import edit_plan
 from agent_lsp.agent.proposal_records import goal_kept
-from agent_lsp.agent.proposals import Proposal
-from agent_lsp.agent.queue import DEFAULT_PARALLEL, Queue, place_of
+from agent_lsp.agent.queue import DEFAULT_PARALLEL, DEFAULT_WAITING, Queue, place_of
 from agent_lsp.agent.run import Run, Telling
 from agent_lsp.agent.run_records import header, recall, started
-from agent_lsp.agent.tools.submit_plan import plan_kept, plan_of
+from agent_lsp.agent.tools.submit_plan import plan_of
 from agent_lsp.agent.world import World
 from agent_lsp.domain.errors import (
     AgentLspError,
@@ -32,6 +31,7 @@ from agent_lsp.domain.ids import HunkId
 from agent_lsp.domain.keeping import KeptRun
 from agent_lsp.domain.plan import Step
 from agent_lsp.domain.scope import scope
+from agent_lsp.domain.slots import Slots
 from agent_lsp.domain.task import ENDED, Budget, Goal, RunState, RunView
 
 logger = logging.getLogger(__name__)
@@ -50,10 +50,13 @@ class RunPolicy:
     choice: EngineChoice
     budget: Budget
     parallel: int = DEFAULT_PARALLEL
+    waiting: int = DEFAULT_WAITING
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
+    """A run with what drives it."""
+
     run: Run
     loop: Loop
     task: "asyncio.Task[None] | None" = None
@@ -64,26 +67,36 @@ class _Entry:
 class Session:
     """All runs of one workspace. Every method answers at once; work goes on in tasks."""
 
-    def __init__(self, world: World, policy: Callable[[], RunPolicy], *, keeps_offers: bool = False) -> None:
-        """With `keeps_offers`, what is on offer at the end is offered again by the next process."""
+    def __init__(
+        self, world: World, policy: Callable[[], RunPolicy], *, keeps_offers: bool = False, slots: Slots | None = None
+    ) -> None:
+        """With `keeps_offers`, what is on offer at the end is offered again by the next process.
+
+        `slots` bound how many runs of all sessions on this machine work at the same time.
+        """
         self._world, self._policy, self._keeps_offers = world, policy, keeps_offers
-        self._entries: dict[str, _Entry] = {}
-        self._queue = Queue()
+        self._entries: dict[str, Entry] = {}
+        self._queue = Queue(slots=slots)
         self._stopped = False
 
     # --- starting and looking --------------------------------------------------------------------------------
 
     def start(self, run_id: str, goal: Goal) -> str:
-        """Starts a run. Raises NoModelError where nobody can serve the goal, BadArgumentError for a used id."""
+        """Starts a run.
+
+        Raises NoModelError where nobody can serve the goal, BadArgumentError for a used id, RefusedError where too many
+        wait for their turn already.
+        """
         if run_id in self._entries:
             raise BadArgumentError(f"there already is a run {run_id}", hint="Give every run an id of its own.")
         policy = self._policy()
-        self._queue.most = policy.parallel
+        self._queue.most, self._queue.most_waiting = policy.parallel, policy.waiting
         engines = policy.choice.choose(goal)
+        self._queue.admit(run_id)
         world = self._world
         ledger = Ledger(run_id, world.runs)
         run = Run(run_id, goal, engines, policy.budget, Telling(world.journal, world.publish, world.clock, ledger))
-        entry = _Entry(run, Loop(run, world))
+        entry = Entry(run, Loop(run, world))
         self._forget_old()
         self._entries[run_id] = entry
         ledger.begin(header(run))
@@ -247,13 +260,13 @@ class Session:
 
     # --- tasks -----------------------------------------------------------------------------------------------
 
-    def _drive(self, entry: _Entry, work: Callable[[], Awaitable[None]]) -> None:
+    def _drive(self, entry: Entry, work: Callable[[], Awaitable[None]]) -> None:
         entry.cancel_asked = False
         entry.run.desk.place = place_of(entry.run, self._queue)
         name = f"run {entry.run.id}"
         entry.task = asyncio.get_running_loop().create_task(self._guarded(entry, work), name=name)
 
-    async def _guarded(self, entry: _Entry, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, entry: Entry, work: Callable[[], Awaitable[None]]) -> None:
         """The worker boundary of a run: whatever happens in it ends it in a state that says so."""
         run = entry.run
         with scope(run_id=run.id, operation=run.goal.text[:200]):
@@ -283,7 +296,7 @@ class Session:
             run.show_problems(())
             run.move(state, reason)
 
-    async def _go_on(self, entry: _Entry, proposal_id: str, feedback: str) -> None:
+    async def _go_on(self, entry: Entry, proposal_id: str, feedback: str) -> None:
         review = self._world.review
         left = await review.proposal({"proposalId": proposal_id})
         ids = {HunkId(hunk["id"]) for file in left["files"] for hunk in file["hunks"]}
@@ -295,7 +308,7 @@ class Session:
         entry.run.proposal_id = entry.run.verdict = None
         await entry.loop.go_on(feedback, edits)
 
-    async def _cancel(self, entry: _Entry) -> None:
+    async def _cancel(self, entry: Entry) -> None:
         run = entry.run
         if entry.task is not None and not entry.task.done():
             await self._end_task(entry, CANCEL_WITHIN_S)
@@ -313,7 +326,7 @@ class Session:
             run.show_problems(())
             run.move(RunState.CANCELLED, "cancelled")
 
-    async def _end_task(self, entry: _Entry, within_s: float) -> None:
+    async def _end_task(self, entry: Entry, within_s: float) -> None:
         """Cancels the run's task; after the time given the run counts as ended, whatever is still being put away."""
         if entry.task is None or entry.task.done():
             return
@@ -322,16 +335,18 @@ class Session:
         await asyncio.wait({entry.task}, timeout=within_s)
         if not entry.task.done():
             logger.warning("run %s takes long to put its things away", entry.run.id)
+        else:
+            entry.run.desk.place.give()  # of a run that was cancelled before it began nobody else does
         if not entry.leaving:
             self._end(entry.run, RunState.CANCELLED, "cancelled")
 
-    def _entry(self, run_id: str) -> _Entry:
+    def _entry(self, run_id: str) -> Entry:
         entry = self._entries.get(run_id)
         if entry is None:
             raise UnknownIdError(f"there is no run {run_id}", hint="agent.status lists the runs of this session.")
         return entry
 
-    def _newest(self) -> _Entry | None:
+    def _newest(self) -> Entry | None:
         entries = list(self._entries.values())
         return next((entry for entry in reversed(entries) if entry.run.busy), entries[-1] if entries else None)
 
@@ -360,34 +375,8 @@ async def resume(session: Session, kept: KeptRun) -> Run:
     recall(run, kept, await world.journal.read(run.id))
     if not deeds:
         ledger.begin(header(run))
-    entry = _Entry(run, Loop(run, world))
+    entry = Entry(run, Loop(run, world))
     session._forget_old()
     session._entries[run.id] = entry
     session._drive(entry, entry.loop.resume)
     return run
-
-
-async def bring_back(session: Session, proposal: Proposal) -> None:
-    """A run of an earlier process whose change is on offer again: it rests, and can go on from feedback."""
-    world = session._world
-    budget, engines = _engines_for(session._policy, proposal.goal)
-    told = Telling(world.journal, world.publish, world.clock, Ledger(proposal.run_id, world.runs))
-    run = Run(proposal.run_id, proposal.goal, engines, budget, told)
-    entry = _Entry(run, Loop(run, world))
-    entry.loop.offered = proposal.edits
-    run.plan = plan_kept(await world.journal.read(run.id), proposal.goal)
-    run.proposal_id, run.verdict = proposal.id, proposal.evidence.verdict.decision.value
-    session._forget_old()
-    session._entries[run.id] = entry
-    run.show_plan(run.plan)
-    run.move(RunState.PROPOSED, "on offer again after a new start")
-
-
-def _engines_for(policy: Callable[[], RunPolicy], goal: Goal) -> tuple[Budget, Engines]:
-    """Who would work on; somebody who says why nobody can where no model is configured now."""
-    try:
-        chosen = policy()
-        return chosen.budget, chosen.choice.choose(goal)
-    except AgentLspError as error:
-        nobody = Nobody(error)
-        return Budget(), Engines("nobody", nobody, nobody, nobody, listens=False)

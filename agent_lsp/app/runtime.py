@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from agent_lsp.agent.calls import handlers
+from agent_lsp.agent.offered_again import bring_back
 from agent_lsp.agent.proposals import Proposal
 from agent_lsp.agent.resuming import Resuming
 from agent_lsp.agent.review import Review
-from agent_lsp.agent.session import RunPolicy, Session, bring_back
+from agent_lsp.agent.session import RunPolicy, Session
 from agent_lsp.agent.shelf import ReviewHooks, ReviewOptions, ReviewPorts
 from agent_lsp.agent.stages import StagedGate
 from agent_lsp.agent.talk import Talks
@@ -47,8 +48,9 @@ from agent_lsp.storage.proposals import StoredProposals
 from agent_lsp.storage.redaction import Redactor
 from agent_lsp.storage.runs import StoredRuns
 from agent_lsp.workspace.files import DiskFiles
-from agent_lsp.workspace.layout import STATE_FOLDER, state_dir
+from agent_lsp.workspace.layout import STATE_FOLDER, cache_dir, state_dir
 from agent_lsp.workspace.pool import Pool
+from agent_lsp.workspace.slots import MachineSlots
 from agent_lsp.workspace.turn import WorkspaceTurn
 
 logger = logging.getLogger(__name__)
@@ -195,9 +197,12 @@ async def open_runtime(
         configuration.check()
         _hide_keys(configuration, redactor, log)
         settings = configuration.settings
-        return RunPolicy(engines.choice(settings), settings.budget.to_domain(), settings.runs.parallel)
+        return RunPolicy(
+            engines.choice(settings), settings.budget.to_domain(), settings.runs.parallel, settings.runs.waiting
+        )
 
-    session = Session(world, policy, keeps_offers=keeps_offers)
+    slots = MachineSlots(cache_dir(root).parent / "slots", lambda: configuration.settings.runs.parallel_machine)
+    session = Session(world, policy, keeps_offers=keeps_offers, slots=slots)
     resuming = Resuming(world, runs, proposals)
     talks = Talks(session, world)
     return _wired(Runtime(configuration, session, review, pool, database, models, log, gate, resuming, talks))

@@ -344,6 +344,14 @@ class RunSettings(Section):
     parallel: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="Runs of a workspace that work at the same time; the others wait in a queue."
     )
+    parallel_machine: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=8,
+        description="Runs of all your workspaces together that work at the same time on this machine; workspaces take "
+        "turns.",
+    )
+    waiting: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=50, description="Runs of a workspace that may wait in its queue; one more is refused."
+    )
 
 
 class Settings(Section):

@@ -125,6 +125,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "proposal.allow_unproven": Rule("off: yes; on: with trust", "lets untested changes be applied", _turned_on),
     "cache.max_gb": _raise(_LIMIT),
     "repair.tries": _raise(_LIMIT),
+    "runs.parallel_machine": _raise(_LIMIT),
     "repair.wall_clock_s": _raise(_LIMIT),
 }
 """Keys that are not here may be set by any workspace, except those of an endpoint."""

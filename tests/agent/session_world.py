@@ -106,7 +106,7 @@ class SessionWorld:
         )
         self.session = Session(world, self._policy)
         self.talks = Talks(self.session, world)
-        self.parallel = 4
+        self.parallel, self.waiting = 4, 50
         self.calls: Mapping[str, Handler] = handlers(self.session, self.review, self, self.talks)
 
     def publish(self, event: str, data: Mapping[str, Any]) -> None:
@@ -122,14 +122,14 @@ class SessionWorld:
     def _policy(self) -> RunPolicy:
         model = self.model
         if model is None:
-            return RunPolicy(EngineChoice(None, lambda _: self.embedded), self.budget, self.parallel)
+            return RunPolicy(EngineChoice(None, lambda _: self.embedded), self.budget, self.parallel, self.waiting)
         voice = Voice(model, self.clock, self.patience, Veil(Redactor({}).name, b"key"))
 
         def engines() -> Engines:
             prompts = Prompts(load_prompts())
             return model_engines(ModelWork(voice, prompts, self.gate.run_once, self.commands_without_sandbox))
 
-        return RunPolicy(EngineChoice(engines, lambda _: None), self.budget, self.parallel)
+        return RunPolicy(EngineChoice(engines, lambda _: None), self.budget, self.parallel, self.waiting)
 
     # --- calls -------------------------------------------------------------------------------------------------
 

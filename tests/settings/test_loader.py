@@ -383,6 +383,7 @@ RISKY = {
     "proposal.allow_unproven": "true",
     "cache.max_gb": "500",
     "repair.tries": "100000",
+    "runs.parallel_machine": "100",
     "repair.wall_clock_s": "86400",
 }
 
