@@ -12,7 +12,7 @@ from agent_lsp.server.documents import Document
 from agent_lsp.server.history_offers import history_offers
 from agent_lsp.server.offer import HERE, QUICKFIX, REWRITE, SOURCE, Offer
 from agent_lsp.server.public import shorten
-from agent_lsp.server.review_offers import accept, discard, drafting, grouped, moves, retest, show, try_again
+from agent_lsp.server.review_offers import accept, discard, drafting, grouped, moves, retest, selected, show, try_again
 from agent_lsp.server.uris import is_cell, refusal_of
 
 _WAITING: Final = (SOURCE, REWRITE, QUICKFIX)
@@ -133,6 +133,7 @@ def _reviews(spot: Spot) -> Iterator[Offer]:
             for offer in (accept(card, state, hunk), discard(card, state, hunk)):
                 yield replace(offer, diagnostics=tuple(shown))
             yield from (*drafting(card, state, hunk), *moves(card, hunk))
+        yield from selected(card, state, touching)
         below = replace(spot, end=spot.end + 1)  # words about a change stand above it
         for words in _words(spot):
             for row, hunk in card.hunks():

@@ -1,6 +1,6 @@
 """Owns what can be done with a proposal and its hunks: taken, dropped, looked at, edited, walked through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent_lsp.domain.task import RunState
 from agent_lsp.server.board import Card, Json
@@ -99,6 +99,15 @@ def grouped(card: Card, state: str, path: str) -> Iterator[Offer]:
         dropping = discard(card, state, None).refused
         short = f"Discard file {name}"
         yield Offer(f"Discard {which}, {title})", HERE, "agent.discard", argument, dropping, short=short)
+
+
+def selected(card: Card, state: str, hunks: Sequence[Json]) -> Iterator[Offer]:
+    """The changes that stand in a selection, as one part: where they are several, and not all."""
+    if 1 < len(hunks) < sum(1 for _ in card.hunks()):
+        argument = {"proposalId": card.id, "hunks": [str(hunk["id"]) for hunk in hunks]}
+        what = f"the {len(hunks)} changes of these lines ({verdict_title(card)})"
+        yield Offer(f"Accept {what}", HERE, "agent.apply", argument, refusal(card, state))
+        yield Offer(f"Discard {what}", HERE, "agent.discard", argument, discard(card, state, None).refused)
 
 
 def fitting(card: Card, state: str) -> Iterator[Offer]:

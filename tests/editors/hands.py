@@ -17,7 +17,8 @@ OVER: Final = ("failed", "cancelled", "discarded", "applied")
 
 _ASK = """
 local command, argument = ...
-local client = assert(vim.lsp.get_clients({ name = 'agent_lsp' })[1], 'no server')
+local here = vim.lsp.get_clients({ name = 'agent_lsp', bufnr = 0 })[1]
+local client = assert(here or vim.lsp.get_clients({ name = 'agent_lsp' })[1], 'no server')
 local params = { command = command, arguments = { next(argument) and argument or vim.empty_dict() } }
 local answer, err = client:request_sync('workspace/executeCommand', params, 10000, 0)
 return assert(answer, err).result
@@ -88,10 +89,7 @@ class Hands:
             while not any(shown.startswith(title) for shown in await self.titles()):
                 await asyncio.sleep(POLL_S)
         await self.nvim.keys("gra")
-        await self.nvim.seen(f": {title}")
-        found = re.search(rf"^(\d+): {re.escape(title)}", self.nvim.screen.text, re.MULTILINE)
-        assert found, self.nvim.screen.text
-        await self.nvim.keys(f"{found[1]}<CR>")
+        await self.pick(f": {title}")
 
     async def titles(self, lines: tuple[int, int] | None = None) -> list[str]:
         """What the menu of code actions offers at the cursor, or for whole lines."""
@@ -104,13 +102,15 @@ class Hands:
 
     async def until(self, run_id: str, *states: str) -> Json:
         """The run's row once it is in one of the states; one that is over in another fails the test."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                row: Json = (await self.ask("agent.status", runId=run_id))["runs"][0]
-                if row["state"] in states:
-                    return row
-                assert row["state"] not in OVER, f"wanted {states}, and it is {row}\n{self.nvim.screen.text}"
-                await asyncio.sleep(POLL_S)
+        row: Json = {}
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while (row := (await self.ask("agent.status", runId=run_id))["runs"][0])["state"] not in states:
+                    assert row["state"] not in OVER, f"wanted {states}, and it is {row}\n{self.nvim.screen.text}"
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise TimeoutError(f"wanted {states}, and it is {row}\n{self.nvim.screen.text}") from None
+        return row
 
     async def hunks(self, count: int) -> list[Json]:
         """Our diagnostics in the current buffer, as `{line, text}`, once there are so many proposed hunks."""
@@ -132,6 +132,27 @@ class Hands:
         else:
             await self.choose("Accept change")
 
+    async def accept_lines(self, first: int, last: int) -> None:
+        """Accepts the changes on these lines as one part."""
+        await self.nvim.goto(first)
+        if self.plugin:
+            await self.nvim.keys(f"V{last}G\\aa")
+            return
+        async with asyncio.timeout(WAIT_S):
+            while not any("changes of these lines" in shown for shown in await self.titles((first, last))):
+                await asyncio.sleep(POLL_S)
+        await self.nvim.keys(f"V{last}Ggra")
+        await self.pick(": Accept the ", " changes of these lines")
+        await self.nvim.keys("<Esc>")
+
+    async def pick(self, *words: str) -> None:
+        """The row of the menu on the command line that has these words."""
+        await self.nvim.seen(words[-1])
+        pattern = r"^(\d+)" + ".*".join(map(re.escape, words))
+        found = re.search(pattern, self.nvim.screen.text, re.MULTILINE)
+        assert found, self.nvim.screen.text
+        await self.nvim.keys(f"{found[1]}<CR>")
+
     async def discard(self, line: int) -> None:
         """Discards the change on a line."""
         await self.nvim.goto(line)
@@ -142,10 +163,13 @@ class Hands:
 
     async def shows(self, words: str) -> None:
         """Waits until a message with these words was shown."""
-        async with asyncio.timeout(WAIT_S):
-            while words not in (said := await self.said()):
-                await asyncio.sleep(POLL_S)
-                assert len(said) < 100_000
+        said = ""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while words not in (said := await self.said()):
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise TimeoutError(f"{words!r} was not said:\n{said}\n{self.nvim.screen.text}") from None
 
     async def said(self) -> str:
         """Everything that was shown as a message."""
@@ -158,10 +182,13 @@ class Hands:
 
     async def changes_to(self, text: str) -> None:
         """Waits until the current buffer holds a text."""
-        async with asyncio.timeout(WAIT_S):
-            while (now := await self.nvim.text()) != text:
-                await asyncio.sleep(POLL_S)
-                assert now, "the buffer is empty"
+        now = ""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while (now := await self.nvim.text()) != text:
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise TimeoutError(f"the text is\n{now}\n--- and not\n{text}\n---\n{await self.said()}") from None
 
     def servers(self) -> list[int]:
         """The language servers below this editor, without the judge between."""

@@ -186,8 +186,12 @@ class FakeRuntime:
         return {"state": self.runs[args["runId"]]["state"]}
 
     async def do_plan_approve(self, args: Json) -> Json:
-        self.state(args["runId"], "executing")
-        self._later(self.propose(args["runId"], self.runs[args["runId"]]["goal"]))
+        run_id, goal = args["runId"], self.runs[args["runId"]]["goal"]
+        step = {"title": "Mend add", "detail": "", "files": ["calc.py"], "acceptance": "", "state": "running"}
+        markdown = f"# Plan: {goal}\n\n1. [~] **Mend add**\n"
+        self.peer.emit("plan", {"runId": run_id, "goal": goal, "steps": [step], "markdown": markdown})
+        self.state(run_id, "executing")
+        self._later(self.propose(run_id, goal))
         return {"state": "executing"}
 
     async def do_plan_reject(self, args: Json) -> Json:

@@ -1,5 +1,6 @@
 """Every command's way in: what it passes on, and that wrong arguments are results and not errors of the protocol."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from agent_lsp.server.capabilities import COMMANDS
 from tests.server.conftest import Connect
 from tests.server.flows import calls, has_runtime, proposed, run, status, wait_state
-from tests.server.raw_client import VSCODE, RawClient, aware, uri_for
+from tests.server.raw_client import NEOVIM, VSCODE, RawClient, aware, path_for, uri_for
 
 NEEDS_ARGUMENT = [
     name for name in COMMANDS if name not in ("agent.status", "agent.log.tail", "agent.checkpoints", "agent.models")
@@ -186,6 +187,35 @@ async def test_a_plan_is_offered_edited_and_approved(connect: Connect, root: Pat
     row = await wait_state(client, run_id, "proposed")
     note = await client.wait_for("agent/proposal")
     assert note["proposalId"] == row["proposalId"]
+
+
+async def _plan_shown(client: RawClient, root: Path) -> tuple[str, str]:
+    """The run whose plan waits, and the URI that was opened for it."""
+    run_id = await run(client, "fix add", uri=client.open(root / "calc.py"), mode="plan")
+    await wait_state(client, run_id, "awaiting_approval")
+    return run_id, (await client.command("agent.show", {"runId": run_id}))["uri"]
+
+
+async def test_a_plan_that_is_open_is_read_again_when_its_marks_change(client: RawClient, root: Path) -> None:
+    run_id, uri = await _plan_shown(client, root)
+    assert "[~]" not in (await client.request("workspace/textDocumentContent", {"uri": uri}))["text"]
+    await client.command("agent.plan.approve", {"runId": run_id})
+    assert await client.wait_for("workspace/textDocumentContent/refresh") == {"uri": uri}
+    assert "[~] **Mend add**" in (await client.request("workspace/textDocumentContent", {"uri": uri}))["text"]
+
+
+async def test_a_plan_that_was_shown_as_a_file_is_written_anew_when_its_marks_change(
+    connect: Connect, root: Path
+) -> None:
+    client = await connect(NEOVIM)
+    run_id, uri = await _plan_shown(client, root)
+    assert "[~]" not in path_for(uri).read_text()
+    await client.command("agent.plan.approve", {"runId": run_id})
+    async with asyncio.timeout(30):
+        while not (path_for(uri).exists() and "[~] **Mend add**" in path_for(uri).read_text()):
+            await asyncio.sleep(0.02)
+    await wait_state(client, run_id, "proposed")
+    assert not client.heard("workspace/textDocumentContent/refresh"), "it knows no such request"
 
 
 async def test_a_client_that_does_not_know_us_gets_no_message_of_ours(client: RawClient, root: Path) -> None:

@@ -42,6 +42,8 @@ class VirtualDocuments:
         self._session = session
         self._folder: Path | None = None
         self._read: set[str] = set()
+        self._plans_written: set[str] = set()
+        self._writing = asyncio.Lock()
         self._checkpoints: dict[str, str] = {}
         session.listeners.on_event(self._on_event)
 
@@ -101,6 +103,7 @@ class VirtualDocuments:
 
     async def show_plan(self, run_id: str) -> str:
         """Opens a plan; the URI that was opened."""
+        self._plans_written.add(run_id)
         return await self._show(f"{SCHEME}:/plan/{run_id}.md", f"{run_id}.md", self.plan_text(run_id))
 
     async def show_checkpoint(self, checkpoint_id: str, text: str) -> str:
@@ -157,14 +160,19 @@ class VirtualDocuments:
             import tempfile
 
             self._folder = Path(tempfile.mkdtemp(prefix="agent-lsp-"))
-        path = self._folder / name
-        path.unlink(missing_ok=True)
-        path.write_text(text, encoding="utf-8", newline="")
-        path.chmod(0o400)
-        return path
+        path, new = self._folder / name, self._folder / f".{name}"
+        new.unlink(missing_ok=True)
+        new.write_text(text, encoding="utf-8", newline="")
+        new.chmod(0o400)
+        return new.replace(path)
 
     def _on_event(self, _desk: Desk, event: str, data: Json) -> None:
-        """Documents that were read from here are read again when their proposal or their plan changes."""
+        """Documents that were read from here are read again when their proposal or their plan changes.
+
+        A plan that was written as a file is written anew: editors look whether a file on disk has changed.
+        """
+        if event == "plan" and self._folder is not None and data.get("runId") in self._plans_written:
+            self._session.client.in_background(self._write_plan(str(data["runId"])))
         if event not in ("proposal", "plan") or not self._session.traits.text_content:
             return
         if event == "plan":
@@ -174,6 +182,14 @@ class VirtualDocuments:
         for uri in self._read:
             if uri.startswith(prefixes):
                 self._session.client.in_background(self._refresh(uri))
+
+    async def _write_plan(self, run_id: str) -> None:
+        async with self._writing:
+            try:
+                text = self.plan_text(run_id)
+                await in_thread(lambda: self._write(f"{run_id}.md", text))
+            except (OSError, UnknownIdError) as error:
+                logger.info("the plan of %s was not written anew: %s", run_id, error)
 
     async def _refresh(self, uri: str) -> None:
         params = types.TextDocumentContentRefreshParams(uri=uri)

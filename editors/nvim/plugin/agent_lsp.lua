@@ -22,6 +22,7 @@ vim.lsp.config('agent_lsp', {
   capabilities = { experimental = { agentLsp = { version = '1' } } },
   commands = { ['agent.run'] = lazy('run', 'from_action') },
   handlers = {
+    ['agent/models'] = lazy('models', 'on_models'),
     ['agent/plan'] = lazy('board', 'on_plan'),
     ['agent/progress'] = lazy('board', 'on_progress'),
     ['agent/blocked'] = lazy('questions', 'on_blocked'),

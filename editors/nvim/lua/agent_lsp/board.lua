@@ -70,7 +70,9 @@ local function announce(run)
     local key = require('agent_lsp.settings').get().next or ':Agent next'
     tell.say(('“%s” %s (%s goes there)'):format(goal, what, key))
   elseif run.state == 'awaiting_approval' then
-    tell.say(('“%s” has a plan: :Agent plan edit'):format(goal))
+    tell.say(('“%s” has a plan: :Agent plan edit shows it, :Agent plan approve or step goes on'):format(goal))
+  elseif run.state == 'paused' then
+    tell.say(('“%s” is paused: :Agent step does the next step, :Agent resume the rest'):format(goal))
   elseif run.state == 'applied' then
     tell.say(('“%s” is applied; :Agent rollback takes it back'):format(goal))
   elseif run.state == 'failed' then
@@ -128,8 +130,14 @@ end
 
 --- `agent/plan`
 ---@param message agent_lsp.PlanMessage
-function M.on_plan(_, message)
+function M.on_plan(_, message, context)
   M.plans[message.runId] = message.steps
+  local run = M.runs[message.runId]
+  if run and package.loaded['agent_lsp.plan'] then
+    require('agent_lsp.plan').refresh(run)
+  elseif not run then
+    M.refresh(context.client_id)
+  end
   M.changed()
 end
 

@@ -15,6 +15,7 @@ local function of(module)
   return require('agent_lsp.' .. module)
 end
 
+local TIERS = { 'tiny', 'mid', 'thinker', 'auto' }
 local EXTENTS = { 'hunk', 'file', 'all', 'suggested' }
 
 ---@param call agent_lsp.Invocation
@@ -52,6 +53,9 @@ local PLANS = {
   end,
   approve = function()
     of('plan').approve()
+  end,
+  step = function()
+    of('plan').step()
   end,
   reject = function(call)
     of('plan').reject(call.words)
@@ -190,6 +194,18 @@ M.actions = {
       of('log').open(call.args[1] == 'errors')
     end,
     words = { 'errors' },
+  },
+  models = {
+    run = function(call)
+      if call.words == '' then
+        of('models').open()
+      elseif vim.list_contains(TIERS, call.words) then
+        of('models').tier(call.words)
+      else
+        of('tell').warn(('%q is not one of %s'):format(call.words, table.concat(TIERS, ', ')))
+      end
+    end,
+    words = TIERS,
   },
   messages = {
     run = function()

@@ -64,6 +64,24 @@ function M.fill(buffer, lines)
   vim.bo[buffer].modified = false
 end
 
+--- Changes only the lines that are other ones, so that cursors and folds stay where they are.
+---@param buffer integer
+---@param lines string[]
+function M.update(buffer, lines)
+  local old = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
+  local first, rest = 0, 0
+  while first < math.min(#old, #lines) and old[first + 1] == lines[first + 1] do
+    first = first + 1
+  end
+  while rest < math.min(#old, #lines) - first and old[#old - rest] == lines[#lines - rest] do
+    rest = rest + 1
+  end
+  vim.bo[buffer].modifiable = true
+  vim.api.nvim_buf_set_lines(buffer, first, #old - rest, false, vim.list_slice(lines, first + 1, #lines - rest))
+  vim.bo[buffer].modifiable = false
+  vim.bo[buffer].modified = false
+end
+
 --- Shows a buffer in a window of its own below, or goes to the window that has it.
 ---@param buffer integer
 ---@param height integer

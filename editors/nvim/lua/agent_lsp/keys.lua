@@ -16,11 +16,14 @@ M.after_prefix = {
   r = 'run',
   x = 'fix',
   p = 'plan',
+  P = 'plan-step',
+  n = 'step',
   q = 'answer',
   c = 'cancel',
   u = 'rollback',
   s = 'status',
   l = 'log',
+  m = 'models',
 }
 
 --- Whether the key is free: unmapped, or as Neovim itself maps it.

@@ -16,18 +16,71 @@ local function newest(states)
   return run
 end
 
+local NAME = 'agent-lsp://plan/%s.md'
+local HINT = '%#Comment# :w approves what stands here   :Agent plan step  approves it step by step   :Agent plan reject'
+
 ---@param run agent_lsp.Run
----@param markdown string? the plan in other words
-local function approve(run, markdown)
-  server.call('agent.plan.approve', { runId = run.runId, markdown = markdown }, function()
-    tell.say('the plan is approved')
+---@return integer? buffer the open document of its plan
+local function open_buffer(run)
+  local buffer = vim.fn.bufnr('^' .. NAME:format(run.runId) .. '$')
+  return buffer ~= -1 and vim.api.nvim_buf_is_loaded(buffer) and buffer or nil
+end
+
+---@param run agent_lsp.Run
+---@return boolean
+local function waits(run)
+  return run.state == 'awaiting_approval'
+end
+
+--- Approves the plan; in the words of its document, where that was edited.
+---@param run agent_lsp.Run
+---@param stepwise boolean? pause after each step
+local function approve(run, stepwise)
+  local buffer, markdown = open_buffer(run), nil ---@type integer?, string?
+  if buffer and vim.bo[buffer].modified then
+    markdown = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n')
+    vim.bo[buffer].modified = false
+  end
+  local argument = { runId = run.runId, markdown = markdown, stepwise = stepwise }
+  server.call('agent.plan.approve', argument, function()
+    local way = stepwise and ', step by step: :Agent step goes on after each, :Agent resume does the rest' or ''
+    tell.say('the plan is approved' .. way)
   end, run.client_id)
+end
+
+--- The document can be edited while its plan waits, and only then.
+---@param buffer integer
+---@param run agent_lsp.Run
+local function prepare(buffer, run)
+  vim.bo[buffer].buftype = waits(run) and 'acwrite' or 'nofile'
+  vim.bo[buffer].modifiable = waits(run)
+  for _, window in ipairs(vim.fn.win_findbuf(buffer)) do
+    vim.wo[window].winbar = waits(run) and HINT or ''
+  end
+  if not vim.b[buffer].agent_lsp_plan then
+    vim.b[buffer].agent_lsp_plan = run.runId
+    vim.api.nvim_create_autocmd('BufWriteCmd', {
+      buffer = buffer,
+      callback = function()
+        vim.bo[buffer].modified = true -- what stands there counts, also where nothing was changed
+        approve(board.runs[run.runId] or run)
+      end,
+    })
+  end
 end
 
 function M.approve()
   local run = newest({ 'awaiting_approval' })
   if run then
     approve(run)
+  end
+end
+
+--- Approves the plan so that the run pauses after each step.
+function M.step()
+  local run = newest({ 'awaiting_approval' })
+  if run then
+    approve(run, true)
   end
 end
 
@@ -40,6 +93,29 @@ function M.reject(words)
   end
 end
 
+---@param run agent_lsp.Run
+---@param on_lines fun(lines: string[])
+local function read(run, on_lines)
+  documents.fetch('plan/' .. run.runId .. '.md', run.client_id, function(text)
+    on_lines(vim.split((text:gsub('\n$', '')), '\n'))
+  end)
+end
+
+--- Reads an open document again, for the marks of what is done. What somebody has edited is left alone.
+---@param run agent_lsp.Run
+function M.refresh(run)
+  if not open_buffer(run) then
+    return
+  end
+  read(run, function(lines)
+    local buffer = open_buffer(run)
+    if buffer and not vim.bo[buffer].modified then
+      documents.update(buffer, lines)
+      prepare(buffer, board.runs[run.runId] or run)
+    end
+  end)
+end
+
 --- Opens the plan: to read while it is carried out, to edit while it waits; `:write` approves what then stands there.
 ---@param run agent_lsp.Run?
 function M.edit(run)
@@ -48,26 +124,23 @@ function M.edit(run)
     tell.say('there is no run')
     return
   end
-  documents.fetch('plan/' .. run.runId .. '.md', run.client_id, function(text)
-    local buffer = documents.scratch('agent-lsp://plan/' .. run.runId .. '.md')
-    documents.fill(buffer, vim.split((text:gsub('\n$', '')), '\n'))
-    vim.cmd('botright split')
-    vim.api.nvim_win_set_buf(0, buffer)
-    vim.bo[buffer].filetype = 'markdown'
-    if run.state ~= 'awaiting_approval' then
-      return
+  read(run, function(lines)
+    local name = NAME:format(run.runId)
+    local buffer = open_buffer(run)
+    local window = buffer and vim.fn.bufwinid(buffer) or -1
+    if buffer and window ~= -1 then
+      vim.api.nvim_set_current_win(window)
+    else
+      buffer = documents.scratch(name)
+      documents.fill(buffer, lines)
+      vim.cmd('botright split')
+      vim.api.nvim_win_set_buf(0, buffer)
+      vim.bo[buffer].filetype = 'markdown'
     end
-    vim.bo[buffer].buftype = 'acwrite'
-    vim.bo[buffer].modifiable = true
-    vim.bo[buffer].modified = false
-    vim.api.nvim_create_autocmd('BufWriteCmd', {
-      buffer = buffer,
-      callback = function()
-        vim.bo[buffer].modified = false
-        approve(run, table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n'))
-      end,
-    })
-    tell.say('edit the steps; :write approves them, :Agent plan reject does not')
+    prepare(buffer, run)
+    if waits(run) then
+      tell.say('edit the steps; :write approves them, :Agent plan reject does not')
+    end
   end)
 end
 

@@ -15,9 +15,13 @@ return {
   ['run'] = 'run',
   ['fix'] = 'fix',
   ['plan'] = 'plan edit',
+  ['plan-approve'] = 'plan approve',
+  ['plan-step'] = 'plan step',
+  ['step'] = 'step',
   ['answer'] = 'answer',
   ['cancel'] = 'cancel',
   ['rollback'] = 'rollback',
   ['status'] = 'status',
   ['log'] = 'log',
+  ['models'] = 'models',
 }

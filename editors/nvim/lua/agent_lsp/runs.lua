@@ -44,7 +44,9 @@ local function draw()
   for _, run in ipairs(shown) do
     local told = vim.trim((run.message or ''):gsub('%s+', ' '))
     local message = told ~= '' and '  ' .. told:gsub('^' .. vim.pesc(run.state) .. ': ', '') or ''
-    table.insert(lines, ('%-22s %s%s'):format(status.of(run), run.goal:gsub('%s+', ' '), message))
+    local used = status.used(run)
+    local by = used ~= '' and ('  (%s%s)'):format(run.model and run.model .. ', ' or '', used) or ''
+    table.insert(lines, ('%-22s %s%s%s'):format(status.of(run), (run.goal:gsub('%s+', ' ')), by, message))
   end
   documents.fill(buffer, #lines > 0 and lines or { 'No run yet: :Agent run GOAL' })
   vim.api.nvim_buf_clear_namespace(buffer, SPACE, 0, -1)

@@ -32,6 +32,22 @@ function M.of(run)
   return table.concat(words, ' ')
 end
 
+--- What a run has used so far: `$0.02`, or its tokens where they cost nothing; empty before its first answer.
+---@param run agent_lsp.Run
+---@return string
+function M.used(run)
+  local usage = run.usage or {}
+  local tokens = 0
+  for _, name in ipairs({ 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens' }) do
+    tokens = tokens + (tonumber(usage[name]) or 0)
+  end
+  local cost = tonumber(usage.costUsd) or 0
+  if cost >= 0.005 then
+    return ('$%.2f'):format(cost)
+  end
+  return tokens >= 1000 and ('%.1fk tokens'):format(tokens / 1000) or tokens > 0 and tokens .. ' tokens' or ''
+end
+
 --- What waits for the person goes first, then what works. A `%` is doubled, as 'statusline' wants it.
 ---@return string
 function M.line()
@@ -40,8 +56,9 @@ function M.line()
   if not run then
     return ''
   end
-  local others = #waiting + #working - 1
-  return ('agent: %s%s'):format(M.of(run):gsub('%%', '%%%%'), others > 0 and ' +' .. others or '')
+  local others, used = #waiting + #working - 1, vim.list_contains(WORKS, run.state) and M.used(run) or ''
+  local words = M.of(run) .. (used ~= '' and ' ' .. used or '') .. (others > 0 and ' +' .. others or '')
+  return 'agent: ' .. words:gsub('%%', '%%%%')
 end
 
 return M
