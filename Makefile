@@ -36,8 +36,8 @@ test-editors: setup ## drive the real VS Code (code-server in Chromium) and Neov
 test-neovim: setup ## of these, the ones that need nothing but what `make setup` installs
 	@$(PY) -m pytest -q -m editor $(NEOVIM_TESTS) --ignore-glob='*vscode*' $(PYTEST_ARGS)
 
-soak: setup ## 1,000 proposals made, typed over, accepted and rolled back at random, 50 more with the real gate, 100 runs killed at random moments (SEED=n)
-	@SOAK_PROPOSALS=1000 SOAK_REAL_PROPOSALS=50 SOAK_KILLED_RUNS=100 SOAK_SEED=$(or $(SEED),$(shell date +%s)) $(PY) -m pytest -q -p no:cacheprovider tests/soak
+soak: setup ## 1,000 proposals made, typed over, accepted and rolled back at random, 50 more with the real gate, 100 processes killed at random moments of their runs (SEED=n)
+	@SOAK_PROPOSALS=1000 SOAK_REAL_PROPOSALS=50 SOAK_KILLS=100 SOAK_SEED=$(or $(SEED),$(shell date +%s)) $(PY) -m pytest -q -p no:cacheprovider tests/soak
 
 old-pytest: setup ## try the gate on pytest 3.10 to 9.0, each with a Python of its time (needs the network)
 	@$(PY) -m tests.old_pytest

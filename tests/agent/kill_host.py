@@ -58,6 +58,9 @@ AFTER: Mapping[str, bytes | None] = {
     "new_name.py": f"value = 2\n{FILLER}".encode(),
 }
 OPEN = ("open.py", "dirty.py")
+ATTEMPTS = 3
+"""How many there may be for each that is killed."""
+
 UNSAVED = "# unsaved\n"
 TYPED = "# typed later\n"
 
@@ -394,12 +397,16 @@ def measure(folder: Path) -> dict[str, Json]:
 
 
 def main(folder: Path, seed: int, points: int) -> None:
+    """Goes on until so many were killed in the middle; an operation may be over before its kill."""
     chance = random.Random(seed)
     lengths = measure(folder)
-    for number in range(points):
-        root = folder / str(number)
-        told = point(root, chance, lengths)
+    killed = 0
+    for number in range(points * ATTEMPTS):
+        told = point(folder / str(number), chance, lengths)
         print(json.dumps({"point": number, **told}), flush=True)
+        killed += told["killed"]
+        if killed == points:
+            return
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ async def test_killed_at_any_point_the_next_start_finishes_or_undoes_and_nothing
     out, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()[-4000:]
     points = [json.loads(line) for line in out.splitlines()]
-    assert len(points) == POINTS
     troubled = [json.dumps(row) for row in points if row["trouble"]]
     assert not troubled, "\n".join(troubled)
     killed = [row for row in points if row["killed"]]
-    assert len(killed) > POINTS / 2, "too few were killed in the middle to tell anything"
+    assert len(killed) == POINTS, f"of {len(points)} only {len(killed)} were killed in the middle"
     assert {row["operation"] for row in killed} == {"apply", "rollback", "forward"}

@@ -1,17 +1,19 @@
 """Owns the stage on which runs are killed: a real runtime, real files, a model behind real HTTP, kill -9 at any moment.
 
 The points of a seed are the same each time; the moment is the n-th event that the runtime tells, or the n-th request
-that the model gets, and a random part of a hundredth of a second after it.
+that the model gets, and a random part of a hundredth of a second after it. At times not the runtime is killed but the
+edge that it serves: both pipes between them end at once, as they do when that process is gone.
 """
 
 import asyncio
+import itertools
 import os
 import random
 import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,10 @@ open(sys.argv[1], "w").write(f'<testsuite name="check" tests="1">{case}</testsui
 sys.exit(0 if good else 1)
 """
 FILES: Mapping[str, str | bytes] = {"calc.py": WRONG, "check.py": CHECK, "README.md": "Adds.\n"}
-TURNS = 9
+TURNS, TURNS_OF_TWO_STEPS = 9, 12
 """What the run of `scripted` costs, however often it is killed."""
+
+TWO_STEPS = "in two steps"
 
 WAIT_S = 120.0
 MOST_EVENTS = 45
@@ -44,24 +48,36 @@ AT_ONCE = 4
 
 
 def scripted(request: ParsedRequest) -> Reply:
-    """The same answer to the same question, whoever asks it again: a wrong change, a question, a right change."""
+    """The same answer to the same question, whoever asks it again: a wrong change, a question, a right change.
+
+    A run in two steps goes on with its readme.
+    """
     said = sum(1 for message in request.messages if message["role"] == "assistant")
+    two = TWO_STEPS in request.text
     if request.phase == "planning":
-        return [calls(Call("read_file", {"path": "calc.py"})), plan("Mend add")][said]
+        return [calls(Call("read_file", {"path": "calc.py"})), plan("Mend add", *(["Tell of it"] if two else []))][said]
     if request.phase == "reflection":
-        return reflect("retry")
+        return reflect("retry" if "+    return a * b" in str(request.messages[-1]["content"]) else "continue")
     return [
         calls(Call("read_file", {"path": "calc.py"}), edit("calc.py", "a - b", "a * b")),
-        calls(Call("run_command", {"command": "echo noted > NOTES.md"})),
+        calls(Call("run_command", {"command": "echo noted >> NOTES.md"})),
         calls(Call("ask_user", {"question": "Which way?", "options": ["plus", "minus"]})),
         calls(finish("tried")),
         calls(edit("calc.py", "a * b", "a + b")),
         calls(finish("mended")),
+        calls(edit("README.md", "Adds.", "Adds two.")),
+        calls(finish("told")),
     ][said]
 
 
-Kill = tuple[str, int, float]
-"""What is counted, how many of it, and seconds after it."""
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """After how many events or requests, how many seconds after that, and whether of the edge alone."""
+
+    by: str
+    count: int
+    after_s: float
+    edge: bool
 
 
 @dataclass
@@ -71,21 +87,23 @@ class Batch:
     runs: tuple[str, ...]
     kills: list[Kill]
     killed: int = 0
+    edges: int = 0
+    """How many of these were of the edge."""
+    paused: set[str] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
 
 
-def batches(seed: int, count: int) -> list[Batch]:
-    """The kill points of a seed: so many runs, a few at a time, each batch killed twice."""
+def batches(seed: int) -> Iterator[Batch]:
+    """The kill points of a seed: a few runs at a time, each batch killed twice; every fourth kill is of the edge."""
     chance = random.Random(seed)
-    made = []
-    for first in range(0, count, AT_ONCE):
+    for number in itertools.count():
         kills = []
-        for _ in range(2):
+        for second in (False, True):
             by_event = chance.random() < 0.7
-            limit = chance.randrange(1, MOST_EVENTS * AT_ONCE if by_event else TURNS * AT_ONCE)
-            kills.append(("event" if by_event else "request", limit, chance.random() * 0.01))
-        made.append(Batch(tuple(f"r_{number}" for number in range(first, min(first + AT_ONCE, count))), kills))
-    return made
+            count = chance.randrange(1, MOST_EVENTS * AT_ONCE if by_event else TURNS * AT_ONCE)
+            edge = not second and number % 2 == 0
+            kills.append(Kill("event" if by_event else "request", count, chance.random() * 0.01, edge))
+        yield Batch(tuple(f"r_{number * AT_ONCE + run}" for run in range(AT_ONCE)), kills)
 
 
 class Stage:
@@ -107,12 +125,12 @@ class Stage:
         before = len(self.model.requests)
         kills = list(batch.kills)
         while True:
-            life = Life(self, batch.runs, kills.pop(0) if kills else None)
+            life = Life(self, batch, kills.pop(0) if kills else None)
             proposals = await life.through()
-            batch.told += life.told
             if proposals is not None:
                 break
             batch.killed += 1
+            batch.edges += life.edge_is_dead
         asked = [_TOOK.sub("", str(request.body["messages"])) for request in self.model.requests[before:]]
         seen = {}
         for run_id, proposal in proposals.items():
@@ -124,15 +142,25 @@ class Stage:
 
 def goal_of(run_id: str) -> str:
     """The goal of a run, with its id in it."""
-    return f"make add add, says {run_id}"
+    return f"make add add{f' {TWO_STEPS}' if _kind(run_id) == 1 else ''}, says {run_id}"
+
+
+def turns_of(run_id: str) -> int:
+    """How many turns it costs."""
+    return TURNS_OF_TWO_STEPS if _kind(run_id) == 1 else TURNS
+
+
+def _kind(run_id: str) -> int:
+    """Of four at a time: 1 is in two steps, 2 is paused and resumed."""
+    return int(run_id.removeprefix("r_")) % AT_ONCE
 
 
 class Life:
     """One runtime process, from its start to its kill or to all offers."""
 
-    def __init__(self, stage: Stage, runs: Sequence[str], kill: Kill | None) -> None:
-        self.stage, self.runs, self.kill = stage, runs, kill
-        self.told: list[str] = []
+    def __init__(self, stage: Stage, batch: Batch, kill: Kill | None) -> None:
+        self.stage, self.batch, self.runs, self.kill = stage, batch, batch.runs, kill
+        self.edge_is_dead = False
         self._events = 0
         self._moved = asyncio.Event()
         self._requests = len(stage.model.requests)
@@ -160,7 +188,10 @@ class Life:
             return None
         finally:
             watching.cancel()
-            if self.process.returncode is None:
+            if self.edge_is_dead:
+                async with asyncio.timeout(WAIT_S):
+                    await self.process.wait()  # it leaves by itself
+            elif self.process.returncode is None:
                 self.process.kill()
             await self.process.wait()
             self.peer.close()
@@ -176,7 +207,7 @@ class Life:
         while True:
             self._moved.clear()
             rows = [row for row in (await self._call("status"))["runs"] if row["runId"] in self.runs]
-            self.told.append(" ".join(row["state"] for row in rows))
+            self.batch.told.append(" ".join(row["state"] for row in rows))
             for row in rows:
                 await self._serve(row)
             if all(row["state"] == "proposed" for row in rows):
@@ -188,6 +219,11 @@ class Life:
         try:
             if row["state"] == "awaiting_approval":
                 await self._call("plan_approve", runId=row["runId"])
+            elif row["state"] == "executing" and _kind(row["runId"]) == 2 and row["runId"] not in self.batch.paused:
+                self.batch.paused.add(row["runId"])
+                await self._call("control", runId=row["runId"], action="pause")
+            elif row["state"] == "paused":
+                await self._call("control", runId=row["runId"], action="resume")
             elif row["state"] == "blocked":
                 await self._call("answer", runId=row["runId"], answer="plus")
         except PeerError as error:
@@ -206,24 +242,32 @@ class Life:
     def _hear(self, event: str, data: Mapping[str, Any]) -> None:
         self._moved.set()
         self._events += data.get("runId") in self.runs
-        if self.kill is not None and self.kill[0] == "event" and self._events == self.kill[1]:
+        if self.kill is not None and self.kill.by == "event" and self._events == self.kill.count:
             self._kill_soon()
 
     async def _count_requests(self) -> None:
-        while self.kill is not None and self.kill[0] == "request":
-            if len(self.stage.model.requests) - self._requests >= self.kill[1]:
+        while self.kill is not None and self.kill.by == "request":
+            if len(self.stage.model.requests) - self._requests >= self.kill.count:
                 self._kill_soon()
                 return
             await asyncio.sleep(0.001)
 
     def _kill_soon(self) -> None:
         assert self.kill is not None
-        asyncio.get_running_loop().call_later(self.kill[2], self._kill)
+        deed = self._kill_edge if self.kill.edge else self._kill
+        asyncio.get_running_loop().call_later(self.kill.after_s, deed)
         self.kill = None
 
     def _kill(self) -> None:
         if self.process.returncode is None:
             os.kill(self.process.pid, signal.SIGKILL)
+
+    def _kill_edge(self) -> None:
+        """What the runtime sees of an edge that was killed: both its pipes end."""
+        if self.process.returncode is None:
+            self.edge_is_dead = True
+            for pipe in (0, 1):
+                vars(self.process)["_transport"].get_pipe_transport(pipe).close()
 
 
 _TOOK = re.compile(r", \d+\.\d+ s\)")
@@ -234,18 +278,20 @@ async def _no_buffers(_: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"buffers": []}
 
 
-def trouble(seen: Mapping[str, Any], root: Path) -> list[str]:
+def trouble(run_id: str, seen: Mapping[str, Any], root: Path) -> list[str]:
     """What is not as it must be after a run that was killed."""
-    proposal = seen["proposal"]
+    proposal, turns = seen["proposal"], turns_of(run_id)
     found = []
-    if "+    return a + b" not in proposal["diff"] or "NOTES.md" not in proposal["diff"]:
+    added = [line for line in proposal["diff"].splitlines() if re.match(r"\+[^+]", line)]
+    more = ["+Adds two."] if turns == TURNS_OF_TWO_STEPS else []
+    if sorted(added) != sorted(["+    return a + b", "+noted", *more]):
         found.append(f"the change is another: {proposal['diff']}")
     if proposal["verdict"]["decision"] not in ("proven", "passed"):
         found.append(f"the verdict is {proposal['verdict']}")
-    if seen["distinct"] != TURNS:
-        found.append(f"{seen['distinct']} different turns were asked for instead of {TURNS}")
-    if seen["asked"] > TURNS + seen["killed"] or seen["most"] > 1 + seen["killed"]:
-        found.append(f"{seen['asked']} requests for {TURNS} turns and {seen['killed']} kills")
+    if seen["distinct"] != turns:
+        found.append(f"{seen['distinct']} different turns were asked for instead of {turns}")
+    if seen["asked"] > turns + seen["killed"] or seen["most"] > 1 + seen["killed"]:
+        found.append(f"{seen['asked']} requests for {turns} turns and {seen['killed']} kills")
     if (root / "calc.py").read_text() != WRONG or (root / "NOTES.md").exists():
         found.append("the workspace was touched")
     return found

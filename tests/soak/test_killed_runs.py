@@ -6,19 +6,22 @@ from pathlib import Path
 from tests.anthropic_server import AnthropicServer
 from tests.soak.killed_runs import Stage, batches, scripted, trouble
 
-RUNS = int(os.environ.get("SOAK_KILLED_RUNS", "4"))
-"""Each is killed twice; `make soak` has a hundred."""
+KILLS = int(os.environ.get("SOAK_KILLS", "2"))
+"""Of processes; four runs are at work in each. `make soak` has a hundred."""
 
 SEED = int(os.environ.get("SOAK_SEED", "20261122"))
 
 
 async def test_killed_at_any_moment_a_run_goes_on_pays_no_turn_twice_and_repeats_no_effect(tmp_path: Path) -> None:
-    killed = 0
+    killed = edges = 0
     with AnthropicServer(scripted) as model:
         stage = Stage(tmp_path, model)
-        for batch in batches(SEED, RUNS):
+        for _, batch in zip(range(KILLS), batches(SEED), strict=False):
             for run_id, seen in (await stage.live_through(batch)).items():
-                wrong = trouble(seen, stage.root)
+                wrong = trouble(run_id, seen, stage.root)
                 assert not wrong, f"seed {SEED}, {run_id} of {batch}: {wrong}"
-                killed += seen["killed"]
-    assert killed >= RUNS, "too few were killed in the middle to tell anything"
+            killed, edges = killed + batch.killed, edges + batch.edges
+            if killed >= KILLS:
+                break
+    assert killed >= KILLS, f"only {killed} were killed in the middle"
+    assert 0 < edges < killed, f"of {killed} kills {edges} were of the edge"
