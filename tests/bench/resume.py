@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.anthropic_server import AnthropicServer
 from tests.bench.measure import Row, milliseconds, say
-from tests.soak.killed_runs import Kill, Life, Stage, scripted
+from tests.soak.killed_runs import Batch, Kill, Life, Stage, scripted
 
 _ROUNDS: Final = 3
 _LATE: Final = 8
@@ -24,8 +24,8 @@ async def measure_resume(folder: Path) -> list[Row]:
         place.mkdir()
         with AnthropicServer(scripted) as model:
             stage = Stage(place, model)
-            new.append(await _first_request_s(stage, ("request", _LATE, 0.0)))
-            resumed.append(await _first_request_s(stage, ("request", 1, 0.0)))
+            new.append(await _first_request_s(stage, Kill("request", _LATE, 0.0, edge=False)))
+            resumed.append(await _first_request_s(stage, Kill("request", 1, 0.0, edge=False)))
     ours, theirs = statistics.median(resumed), statistics.median(new)
     name = "a runtime's start to the next model request: a resumed run (7 turns kept) against a new one"
     return [Row(name, milliseconds(ours), milliseconds(theirs), ours / theirs, "")]
@@ -33,7 +33,7 @@ async def measure_resume(folder: Path) -> list[Row]:
 
 async def _first_request_s(stage: Stage, kill: Kill) -> float:
     before, began_s = len(stage.model.requests), time.perf_counter()
-    living = asyncio.ensure_future(Life(stage, ("r_0",), kill).through())
+    living = asyncio.ensure_future(Life(stage, Batch(("r_0",), []), kill).through())
     while len(stage.model.requests) == before and not living.done():
         await asyncio.sleep(0.001)
     took_s = time.perf_counter() - began_s
