@@ -1,5 +1,5 @@
 # Every target does its own set-up from a fresh clone: Python 3.11+, git and make are enough (uv is used when present).
-.PHONY: demo test check lint bench fuzz soak old-pytest test-editors test-neovim setup schema lock clean
+.PHONY: demo test check lint bench fuzz pictures soak old-pytest test-editors test-neovim pictures setup schema lock clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
@@ -35,6 +35,10 @@ test-editors: setup ## drive the real VS Code (code-server in Chromium) and Neov
 
 test-neovim: setup ## of these, the ones that need nothing but what `make setup` installs
 	@$(PY) -m pytest -q -m editor $(NEOVIM_TESTS) --ignore-glob='*vscode*' $(PYTEST_ARGS)
+
+pictures: setup ## take the pictures of the editors in docs/ anew
+	@sh scripts/setup-editors
+	@sh scripts/pictures
 
 soak: setup ## 1,000 proposals made, typed over, accepted and rolled back at random, 50 more with the real gate, 100 processes killed at random moments of their runs (SEED=n)
 	@SOAK_PROPOSALS=1000 SOAK_REAL_PROPOSALS=50 SOAK_KILLS=100 SOAK_SEED=$(or $(SEED),$(shell date +%s)) $(PY) -m pytest -q -p no:cacheprovider tests/soak

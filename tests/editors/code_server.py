@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 EDITORS = ROOT / ".editors"
 NODE = EDITORS / "bin" / "node"
 VSIX = ROOT / "editors" / "vscode" / "dist" / "agent-lsp.vsix"
-HELPER = Path(__file__).parent / "helper_extension"
+HELPERS = (Path(__file__).parent / "helper_extension", Path(__file__).parent / "python_extension")
 START_S = 60.0
 EMPTY_S = 20.0
 """How long a workspace may be without folders; usually they come within a second."""
@@ -166,7 +166,6 @@ class CodeServer:
 async def code_server(home: Path, environment: Mapping[str, str], *, trust: bool = False) -> AsyncIterator[CodeServer]:
     """Starts everything and ends it again. With `trust` the editor asks whether a workspace is trusted."""
     home.mkdir(parents=True, exist_ok=True)
-    helper = home / "helper.vsix"
     user = home / "data" / "User"
     user.mkdir(parents=True)
     (user / "settings.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
@@ -197,8 +196,8 @@ async def code_server(home: Path, environment: Mapping[str, str], *, trust: bool
         "--extensions-dir",
         str(extensions),
     ]
-    _package(HELPER, helper)
-    await _run([*base, "--install-extension", str(VSIX), "--install-extension", str(helper)], env)
+    packages = [VSIX, *(_package(folder, home / f"{folder.name}.vsix") for folder in HELPERS)]
+    await _run([*base, *(word for package in packages for word in ("--install-extension", str(package)))], env)
     flags = ["--auth", "none", "--disable-telemetry", "--disable-update-check", "--ignore-last-opened"]
     flags += ["--reconnection-grace-time", "5", "--bind-addr", f"127.0.0.1:{port}"]
     flags += [] if trust else ["--disable-workspace-trust"]
@@ -229,7 +228,8 @@ def servers_of(folder: Path) -> list[int]:
                 environment = (entry / "environ").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if words[1:4] == ["-m", "agent_lsp", "serve"] and str(folder.parent) in environment:
+            serves = words[1:2] != ["-c"] and "\0".join(words).endswith("\0-m\0agent_lsp\0serve\0")
+            if serves and str(folder.parent) in environment:
                 found.append(int(entry.name))
     return found
 
@@ -302,12 +302,13 @@ def _configured(folder: Path, also: Sequence[Path], settings: Mapping[str, Any])
     return f"folder={folder}"
 
 
-def _package(folder: Path, target: Path) -> None:
+def _package(folder: Path, target: Path) -> Path:
     """An extension's package is a zip of its files beneath `extension`, and its manifests."""
     with zipfile.ZipFile(target, "w") as package:
         for path in sorted(folder.iterdir()):
             outside = path.suffix in (".xml", ".vsixmanifest")
             package.write(path, path.name if outside else f"extension/{path.name}")
+    return target
 
 
 async def _listens(port: int) -> None:

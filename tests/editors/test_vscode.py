@@ -22,7 +22,7 @@ from tests.anthropic_server import (
 from tests.editors.code_server import missing, servers_of
 from tests.editors.vscode_desk import FIX, KNOWN, LENS, SHOP, SHOP_EDITS, TEST_TOTAL, Desk, hunks, picture, task
 from tests.editors.vscode_window import Window
-from tests.scenarios.scene import CALC, CONFIG, PROJECT, TEST_ADD
+from tests.scenarios.scene import CALC, CONFIG, PROJECT
 
 Json = dict[str, Any]
 
@@ -139,10 +139,28 @@ async def select_changes(window: Window, count: int) -> None:
     )
 
 
-async def test_a_deleted_assertion_is_flagged_and_is_not_accepted(desk: Desk) -> None:
-    weakened = edit("tests/test_add.py", "    assert add(1, 2) == 3", "    add(1, 2)")
+LOOSE = """import pytest
+
+from calc import add
+
+
+def test_add():
+    assert add(1, 2) == pytest.approx(3, abs=0.1)
+"""
+WEAKENED = {
+    "assertion": ("    assert add(1, 2) == pytest.approx(3, abs=0.1)", "    add(1, 2)"),
+    "skip": ("def test_add():", "@pytest.mark.skip\ndef test_add():"),
+    "tolerance": ("abs=0.1", "abs=10"),
+}
+
+
+@pytest.mark.parametrize("kind", WEAKENED)
+async def test_a_deleted_assertion_a_skip_and_a_loosened_tolerance_are_flagged_and_not_accepted(
+    desk: Desk, kind: str
+) -> None:
+    weakened = edit("tests/test_add.py", *WEAKENED[kind])
     brain = ScriptedBrain(execution=[calls(weakened), calls(finish("the test passes"))])
-    window = await desk.open("weak", PROJECT, brain, ONE_TRY)
+    window = await desk.open(f"weak-{kind}", {**PROJECT, "tests/test_add.py": LOOSE}, brain, ONE_TRY)
     await window.show("tests/test_add.py")
     await task(window, "make the tests pass")
     row = await window.state("proposed", "failed")
@@ -159,7 +177,7 @@ async def test_a_deleted_assertion_is_flagged_and_is_not_accepted(desk: Desk) ->
 
     assert row["verdict"] in ("undecided", "failed")
     assert "Weakened: tests/test_add.py::test_add" in thread
-    assert await window.text("tests/test_add.py") == TEST_ADD
+    assert await window.text("tests/test_add.py") == LOOSE
     assert await window.wrong() == []
 
 
@@ -342,23 +360,51 @@ async def test_a_model_that_the_editor_lends_makes_the_change_and_its_refusal_is
     assert await window.wrong() == []
 
 
-async def test_fifty_thousand_files_cost_nothing_on_the_way_of_a_request(desk: Desk) -> None:
-    window = await desk.open("large", {**PROJECT, ".gitignore": "many/\n"}, ScriptedBrain())
-    pile = window.folder / "many"
-    for folder in range(250):
-        (pile / f"d{folder}").mkdir(parents=True)
-        for number in range(200):
-            (pile / f"d{folder}" / f"f{number}.py").touch()
-    await window.show("calc.py")
-    took_ms = await window.host(
+async def test_fifty_thousand_files_cost_nothing_on_a_keystroke_or_a_request_while_a_change_is_on_offer(
+    desk: Desk,
+) -> None:
+    small = await _medians_ms(desk, "small", {})
+    large = await _medians_ms(desk, "large", {f"many/d{n // 200}/f{n}.py": "" for n in range(50_000)})
+    for what, took_ms in large.items():
+        assert took_ms < 2 * small[what] + 30, f"{what}: {took_ms:.1f} ms, and {small[what]:.1f} ms in a small folder"
+
+
+async def _medians_ms(desk: Desk, name: str, more: dict[str, str]) -> dict[str, float]:
+    """The medians of 30 keys, each until the text has it, and of 30 requests for lenses and for actions."""
+    brain = ScriptedBrain(execution=[calls(FIX), calls(finish("add adds now"))])
+    window = await desk.open(name, {**PROJECT, **more}, brain)
+    await window.show("calc.py", 5)
+    await task(window, "make add add")
+    await window.state("proposed")
+    await hunks(window, 1)
+    await window.show("calc.py", 5)
+    found: dict[str, float] = await window.host(
         """const {document} = vscode.window.activeTextEditor;
-        const took = [], at = new vscode.Range(1, 0, 1, 0);
-        for (let n = 0; n < 40; n++) {
-            const began = performance.now();
-            await vscode.commands.executeCommand('vscode.executeCodeActionProvider', document.uri, at);
-            took.push(performance.now() - began);
+        const at = new vscode.Range(1, 0, 1, 0);
+        const changed = () => new Promise((resolve) => {
+            const listening = vscode.workspace.onDidChangeTextDocument(() => { listening.dispose(); resolve(); });
+        });
+        const ways = {
+            key: () => Promise.all([changed(), vscode.commands.executeCommand('type', {text: 'x'})]),
+            lens: () => vscode.commands.executeCommand('vscode.executeCodeLensProvider', document.uri),
+            action: () => vscode.commands.executeCommand('vscode.executeCodeActionProvider', document.uri, at),
+        };
+        const medians = {};
+        for (const [name, way] of Object.entries(ways)) {
+            const took = [];
+            for (let n = 0; n < 30; n++) {
+                const began = performance.now();
+                await way();
+                took.push(performance.now() - began);
+            }
+            medians[name] = took.sort((a, b) => a - b)[15];
         }
-        return took.sort((a, b) => a - b)[20]"""
+        return medians"""
     )
-    assert took_ms < 250, f"half of the requests for code actions took more than {took_ms:.0f} ms"
+    offered = await window.host(
+        """const {document} = vscode.window.activeTextEditor;
+        return (await vscode.commands.executeCommand('vscode.executeCodeLensProvider', document.uri)).length"""
+    )
+    assert offered > 0, "a change is on offer meanwhile"
     assert await window.wrong() == []
+    return found

@@ -37,6 +37,7 @@ async def test_a_plan_is_approved_step_by_step_its_open_document_follows_and_ano
         await window.palette("Agent: Run One Step")
         await window.state("executing")
         held = await reads(window, "[x] Read it", "Mend it")
+        await window.host("await vscode.commands.executeCommand('notifications.clearAll')")
         await picture(window, "plan-live")
     finally:
         goes_on.set()

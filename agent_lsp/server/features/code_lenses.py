@@ -17,7 +17,7 @@ from agent_lsp.server.public import in_conflict, shorten, verdict_title
 from agent_lsp.server.review_offers import accept, discard, fitting, grouped, retest, show
 from agent_lsp.server.session import Session
 
-_SHORT_CHARS: Final = 90
+_SHORT_CHARS: Final = 60
 
 
 class CodeLenses:

@@ -1,5 +1,7 @@
 """Owns the documents that are not files: `agent-lsp:/proposal/<id>/<path>`, `/proposed/<id>/<path>`, `/plan/<run>.md`.
 
+A plan also answers as `/plan/<run>/<name>.md`, for a client whose tabs show the name.
+
 A client that knows `workspace/textDocumentContent` reads them from here; for others they are read-only files in a
 private temporary directory that goes with the server.
 """
@@ -58,7 +60,7 @@ class VirtualDocuments:
         """The text behind one of our URIs. Raises UnknownIdError."""
         kind, _, rest = unquote(uri.partition(":")[2]).lstrip("/").partition("/")
         if kind == "plan":
-            text = self.plan_text(rest.removesuffix(".md"))
+            text = self.plan_text(rest.partition("/")[0].removesuffix(".md"))
             self._read.add(uri)
             return text
         if kind == "proposal":
@@ -176,7 +178,7 @@ class VirtualDocuments:
         if event not in ("proposal", "plan") or not self._session.traits.text_content:
             return
         if event == "plan":
-            prefixes: tuple[str, ...] = (f"{SCHEME}:/plan/{data.get('runId')}.md",)
+            prefixes: tuple[str, ...] = tuple(f"{SCHEME}:/plan/{data.get('runId')}{end}" for end in (".md", "/"))
         else:
             prefixes = tuple(f"{SCHEME}:/{kind}/{data.get('proposalId')}/" for kind in ("proposal", "proposed"))
         for uri in self._read:

@@ -24,6 +24,11 @@ export interface PlacedHunk {
   stale: boolean;
 }
 
+/** The same change has the same hunk in every proposal of it. */
+export function keyOf(proposalId: string, hunkId: string): string {
+  return `${proposalId} ${hunkId}`;
+}
+
 type Place = Pick<PlacedHunk, "range" | "stale">;
 
 export class Board implements vscode.Disposable {
@@ -99,9 +104,9 @@ export class Board implements vscode.Disposable {
     const places = new Map<string, Place>();
     for (const diagnostic of diagnostics) {
       const { source, code, range } = diagnostic;
-      if (source === SOURCE && typeof code === "string" && code.startsWith("h_")) {
-        const { data } = diagnostic as { data?: { stale?: boolean } };
-        places.set(code, { range, stale: data?.stale === true });
+      const { data } = diagnostic as { data?: { proposalId?: string; stale?: boolean } };
+      if (source === SOURCE && typeof code === "string" && data?.proposalId !== undefined) {
+        places.set(keyOf(data.proposalId, code), { range, stale: data.stale === true });
       }
     }
     if (places.size > 0) {
@@ -118,7 +123,7 @@ export class Board implements vscode.Disposable {
     for (const proposal of this.proposals.values()) {
       for (const file of proposal.files) {
         for (const hunk of file.hunks) {
-          const placed = this.placeOf(hunk.id);
+          const placed = this.placeOf(proposal, hunk);
           if (placed !== undefined) {
             found.push({ proposal, file, hunk, ...placed });
           }
@@ -141,12 +146,12 @@ export class Board implements vscode.Disposable {
   }
 
   isOpen(proposal: Proposal): boolean {
-    return proposal.files.some((file) => file.hunks.some((hunk) => this.placeOf(hunk.id) !== undefined));
+    return proposal.files.some((file) => file.hunks.some((hunk) => this.placeOf(proposal, hunk) !== undefined));
   }
 
-  private placeOf(id: string): (Place & { uri: vscode.Uri }) | undefined {
+  private placeOf({ proposalId }: Proposal, { id }: Hunk): (Place & { uri: vscode.Uri }) | undefined {
     for (const [uri, places] of this.places) {
-      const place = places.get(id);
+      const place = places.get(keyOf(proposalId, id));
       if (place !== undefined) {
         return { uri: vscode.Uri.parse(uri), ...place };
       }

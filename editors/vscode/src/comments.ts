@@ -1,6 +1,6 @@
 // Owns the inline review: a thread at each proposed hunk with its diff, its verdict, the tests and the reasons.
 import * as vscode from "vscode";
-import type { Board, PlacedHunk } from "./board";
+import { keyOf, type Board, type PlacedHunk } from "./board";
 import type { ChangedFile, Hunk, Proposal, Verdict } from "./protocol";
 
 const MOST_TESTS = 8;
@@ -28,27 +28,30 @@ export class Review implements vscode.Disposable {
   hunkOf(thread: vscode.CommentThread): PlacedHunk | undefined {
     for (const [id, row] of this.threads) {
       if (row.thread === thread) {
-        return this.board.hunks().find(({ hunk }) => hunk.id === id);
+        return this.board.hunks().find(({ proposal, hunk }) => keyOf(proposal.proposalId, hunk.id) === id);
       }
     }
     return undefined;
   }
 
   /** Opens one thread and folds the others. */
-  expand(hunkId: string): void {
+  expand(placed?: PlacedHunk): void {
+    const meant = placed && keyOf(placed.proposal.proposalId, placed.hunk.id);
     for (const [id, { thread }] of this.threads) {
       thread.collapsibleState =
-        id === hunkId ? vscode.CommentThreadCollapsibleState.Expanded : vscode.CommentThreadCollapsibleState.Collapsed;
+        id === meant ? vscode.CommentThreadCollapsibleState.Expanded : vscode.CommentThreadCollapsibleState.Collapsed;
     }
   }
 
   /** Folds all, so that a diff has room. */
   collapse(): void {
-    this.expand("");
+    this.expand();
   }
 
   private refresh(): void {
-    const open = new Map(this.board.hunks().map((placed) => [placed.hunk.id, placed]));
+    const open = new Map(
+      this.board.hunks().map((placed) => [keyOf(placed.proposal.proposalId, placed.hunk.id), placed]),
+    );
     for (const [id, { thread }] of this.threads) {
       if (!open.has(id)) {
         thread.dispose();

@@ -7,6 +7,7 @@ import type { RunRow } from "./protocol";
 import { pick } from "./review";
 import type { Node } from "./tree";
 
+const NAME_CHARS = 40;
 const EDITING = "agentLsp.editingPlan";
 
 export class PlanCommands {
@@ -35,7 +36,7 @@ export class PlanCommands {
   private async show(node: Node | undefined): Promise<void> {
     const run = await this.runMeant(node, false);
     if (run !== undefined) {
-      const document = await vscode.workspace.openTextDocument(planUri(run.runId));
+      const document = await vscode.workspace.openTextDocument(planUri(run));
       await vscode.window.showTextDocument(document, { preview: true });
     }
   }
@@ -43,7 +44,7 @@ export class PlanCommands {
   private async edit(node: Node | undefined): Promise<void> {
     const run = await this.runMeant(node, true);
     if (run !== undefined) {
-      const plan = await vscode.workspace.openTextDocument(planUri(run.runId));
+      const plan = await vscode.workspace.openTextDocument(planUri(run));
       const document = await vscode.workspace.openTextDocument({ language: "markdown", content: plan.getText() });
       this.edited.set(document.uri.toString(), run.runId);
       await vscode.window.showTextDocument(document);
@@ -104,7 +105,7 @@ export class PlanCommands {
   private shown(): RunRow | undefined {
     const uri = vscode.window.activeTextEditor?.document.uri.toString();
     const waiting = [...this.board.runs.values()].filter(({ state }) => state === "awaiting_approval");
-    return waiting.find(({ runId }) => planUri(runId).toString() === uri || this.edited.get(uri ?? "") === runId);
+    return waiting.find((run) => planUri(run).toString() === uri || this.edited.get(uri ?? "") === run.runId);
   }
 
   private tellContext(): void {
@@ -116,6 +117,8 @@ export class PlanCommands {
   }
 }
 
-function planUri(runId: string): vscode.Uri {
-  return vscode.Uri.from({ scheme: "agent-lsp", path: `/plan/${runId}.md` });
+/** Named by its goal, which is what the editor's tab shows. */
+function planUri({ runId, goal }: RunRow): vscode.Uri {
+  const name = goal.replace(/[^\p{L}\p{N} _-]+/gu, " ").trim().slice(0, NAME_CHARS);
+  return vscode.Uri.from({ scheme: "agent-lsp", path: `/plan/${runId}/Plan: ${name}.md` });
 }

@@ -4,12 +4,12 @@ import type { Board, PlacedHunk } from "./board";
 import type { Calls } from "./calls";
 import { register } from "./commands";
 import type { Review } from "./comments";
-import type { ChangedFile, Proposal } from "./protocol";
+import type { Proposal } from "./protocol";
+import { emptyFor, pathIn, registerSides, sides } from "./sides";
 import type { Node } from "./tree";
 
 type Meant = { proposalId: string; hunks?: string[] };
 type Known = Node | undefined;
-const EMPTY = "agent-lsp-empty";
 
 export class ReviewCommands {
   private selected: readonly Node[] = [];
@@ -36,7 +36,7 @@ export class ReviewCommands {
       on("discardAll", (at) => this.discardAll(at)),
       on("discardWithFeedback", (at) => this.discardWithFeedback(at)),
       on("revalidate", (at) => this.revalidate(at)),
-      vscode.workspace.registerTextDocumentContentProvider(EMPTY, { provideTextDocumentContent: () => "" }),
+      registerSides(),
     );
   }
 
@@ -52,7 +52,7 @@ export class ReviewCommands {
     const title = `Agent: ${proposal.summary} (${proposal.verdictTitle ?? proposal.verdict.decision})`;
     const [only] = files;
     if (files.length === 1 && only !== undefined) {
-      const [, left, right] = sides(proposal, only);
+      const [label, left = emptyFor(label), right = emptyFor(label)] = sides(proposal, only);
       await vscode.commands.executeCommand("vscode.diff", left, right, title);
     } else {
       await vscode.commands.executeCommand("vscode.changes", title, files.map((file) => sides(proposal, file)));
@@ -94,7 +94,7 @@ export class ReviewCommands {
     const { start } = placed.range;
     editor.selection = new vscode.Selection(start, start);
     editor.revealRange(placed.range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
-    this.review.expand(placed.hunk.id);
+    this.review.expand(placed);
   }
 
   private async apply(meant: Meant | undefined): Promise<void> {
@@ -249,19 +249,4 @@ export function tellNoHunk(): void {
 
 function isThread(value: unknown): value is vscode.CommentThread {
   return typeof value === "object" && value !== null && "comments" in value && "collapsibleState" in value;
-}
-
-/** Label, left and right of one file: the live file against the text that the server would make of it. */
-function sides(proposal: Proposal, file: ChangedFile): [vscode.Uri, vscode.Uri, vscode.Uri] {
-  const label = vscode.Uri.parse(file.uri);
-  const empty = label.with({ scheme: EMPTY });
-  const before = file.oldUri === null ? label : vscode.Uri.parse(file.oldUri);
-  const path = pathIn(file);
-  const after = vscode.Uri.from({ scheme: "agent-lsp", path: `/proposed/${proposal.proposalId}/${path}` });
-  return [label, file.kind === "create" ? empty : before, file.kind === "delete" ? empty : after];
-}
-
-/** A file's path relative to its workspace folder. */
-function pathIn(file: ChangedFile): string {
-  return vscode.workspace.asRelativePath(vscode.Uri.parse(file.uri), false);
 }

@@ -99,6 +99,7 @@ export const workspace = {
   }),
   asRelativePath: (uri) => `${uri}`.slice(setup.folder.length + 1),
   registerTextDocumentContentProvider: nothing,
+  onDidChangeTextDocument: nothing,
   onDidCloseTextDocument: nothing,
 };
 export const commands = {
