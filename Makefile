@@ -1,5 +1,5 @@
 # Every target does its own set-up from a fresh clone: Python 3.11+, git and make are enough (uv is used when present).
-.PHONY: demo test check lint bench fuzz pictures soak old-pytest test-editors test-neovim pictures setup schema lock clean
+.PHONY: demo test check lint bench fuzz soak old-pytest test-editors test-neovim pictures setup schema lock clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
