@@ -147,10 +147,13 @@ class Hands:
 
     async def pick(self, *words: str) -> None:
         """The row of the menu on the command line that has these words."""
-        await self.nvim.seen(words[-1])
-        pattern = r"^(\d+)" + ".*".join(map(re.escape, words))
-        found = re.search(pattern, self.nvim.screen.text, re.MULTILINE)
-        assert found, self.nvim.screen.text
+        pattern = re.compile(r"^(\d+)" + ".*".join(map(re.escape, words)), re.MULTILINE)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not (found := pattern.search(self.nvim.screen.text)):
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise TimeoutError(f"no row {words}:\n{self.nvim.screen.text}") from None
         await self.nvim.keys(f"{found[1]}<CR>")
 
     async def discard(self, line: int) -> None:

@@ -232,7 +232,7 @@ async def test_c_and_f_changes_move_with_lines_above_two_of_five_name_the_test_a
         await _stand_at(hands, [lines[1], lines[4]])
         for line in (lines[1], lines[4]):
             await hands.discard(line)
-        await hands.until(run_id, "applied")
+        await hands.until(run_id, "applied", "discarded")
 
 
 async def _stand_at(hands: Hands, lines: list[int]) -> None:

@@ -63,6 +63,9 @@ end
 local function announce(run)
   local tell, goal = require('agent_lsp.tell'), short(run.goal)
   local what = run.message and run.message ~= '' and run.message or run.verdict or ''
+  if #what > GOAL_CHARS and tell.has_just_said(what) then
+    return -- as a message of the server's
+  end
   if run.state == 'proposed' and fitting(run) then
     local fits = fitting(run) == 1 and '1 change still fits' or fitting(run) .. ' changes still fit'
     tell.say(('“%s” is in conflict with the text; %s (:Agent accept suggested)'):format(goal, fits))

@@ -96,6 +96,14 @@ function M.say(text, level)
   show(text, level)
 end
 
+--- Whether the last message has these words in it.
+---@param text string
+---@return boolean
+function M.has_just_said(text)
+  local last = M.said[#M.said]
+  return last ~= nil and last:find(text, 1, true) ~= nil
+end
+
 ---@param text string
 function M.warn(text)
   M.say(text, vim.log.levels.WARN)
