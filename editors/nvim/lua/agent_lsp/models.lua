@@ -33,7 +33,9 @@ local function lines_of(now)
   local lines = vim.tbl_map(line_of, now.endpoints)
   local day = now.day
   table.insert(lines, '')
-  table.insert(lines, ('today: %d tokens, $%.2f, %d answers'):format(day.tokens, day.costUsd, day.turns))
+  if type(day) == 'table' then
+    table.insert(lines, ('today: %d tokens, $%.2f, %d answers'):format(day.tokens, day.costUsd, day.turns))
+  end
   table.insert(lines, HINT)
   return lines
 end
