@@ -58,6 +58,12 @@ def passes_through(text: str, path: str) -> bool:
     return any(_is_same_file(file.replace("\\", "/"), path) for file in files_of(text))
 
 
+def ends_in(text: str, path: str) -> bool:
+    """Whether this file of the workspace is the innermost one that is not installed."""
+    own = [file for file in files_of(text) if not INSTALLED.search(file)]
+    return bool(own) and _is_same_file(own[-1], path)
+
+
 def place_of_first(report: SuiteReport, ids: Sequence[CaseId]) -> str:
     """`at FILE:LINE: what was raised` of the first of these tests that says it; empty where none does."""
     for case_id in sorted(ids):

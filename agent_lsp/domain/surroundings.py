@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from agent_lsp.domain.comparison import Trial, within
-from agent_lsp.domain.first_cause import INSTALLED, cause_of, passes_through, same_cause, shown
+from agent_lsp.domain.first_cause import INSTALLED, cause_of, ends_in, passes_through, same_cause, shown
 from agent_lsp.domain.ids import CaseId
 from agent_lsp.domain.verdict import CaseResult, SuiteReport
 
@@ -39,16 +39,14 @@ def trouble_before(trial: Trial, failing: Sequence[CaseId], touched: Collection[
     are only tests whose own code was never entered, for the same cause on both sides, outside of the change. With goal
     tests all that fail must be blocked, without them nothing may have run.
     """
-    files, cases = _blocked_files(trial), _blocked_cases(trial, touched)
     if trial.goal_tests:
-        whole = [name for name in failing if name in cases or any(within(name, f) or within(f, name) for f in files)]
-        if not failing or len(whole) < len(failing):
-            return []
-        files = {file: text for file, text in files.items() if any(within(g, file) or within(file, g) for g in failing)}
-        cases = {name: text for name, text in cases.items() if name in failing}
-    elif trial.after.ran:
+        files = {f: text for f, text in _blocked_files(trial).items() if any(_concerns(g, f) for g in failing)}
+        cases = _blocked_cases(trial, failing, touched)
+        whole = bool(failing) and all(name in cases or any(_concerns(name, f) for f in files) for name in failing)
+        return _told(files, cases, trial) if whole else []
+    if trial.after.ran:
         return []
-    return _told(files, cases, trial)
+    return _told(_blocked_files(trial), _blocked_cases(trial, trial.after.cases, touched), trial)
 
 
 def quoted_cause(report: SuiteReport) -> str:
@@ -67,31 +65,39 @@ def _blocked_files(trial: Trial) -> dict[str, str]:
     }
 
 
-def _blocked_cases(trial: Trial, touched: Collection[CaseId]) -> dict[CaseId, str]:
-    def blocked(case: CaseResult | None) -> bool:
-        return case is not None and case.outcome.bad and not case.called
+def _blocked_cases(trial: Trial, names: Collection[CaseId], touched: Collection[CaseId]) -> dict[CaseId, str]:
+    found = {}
+    for name in names:
+        was, now = trial.before.cases.get(name), trial.after.cases.get(name)
+        if was is None or now is None or name in touched or not (_never_entered(was) and _never_entered(now)):
+            continue
+        if same_cause(was.message, now.message) and _is_outside(now.message, trial):
+            found[name] = now.message
+    return found
 
-    before = trial.before.cases
-    return {
-        name: case.message
-        for name, case in trial.after.cases.items()
-        if blocked(case) and blocked(before.get(name)) and name not in touched
-        if same_cause(before[name].message, case.message) and _is_outside(case.message, trial)
-    }
+
+def _never_entered(case: CaseResult) -> bool:
+    return case.outcome.bad and not case.called
+
+
+def _concerns(goal: CaseId, file: str) -> bool:
+    return within(goal, file) or within(file, goal)
 
 
 def _is_outside(text: str, trial: Trial) -> bool:
-    """Whether it is about something that is none of the workspace's, or at least passes through no changed file."""
-    missing = _missing(text)
-    if missing:
-        return not all(_is_own(name, place, trial.modules) for name, place in missing)
-    return not any(passes_through(text, edit.path) for edit in trial.edits)
+    """Whether it is about something that is none of the workspace's, or at least was not raised by changed files.
 
-
-def _missing(text: str) -> list[tuple[str, str]]:
-    """Modules that are not there, or lack a name, with the file that they were found in where it is told."""
-    found = [(name, "") for name in _NO_MODULE.findall(text)] + _NO_NAME.findall(text)
-    return found + [(name, "") for name in _NO_ATTRIBUTE.findall(text)]
+    A module that is not installed is missing wherever it is asked for. A name that an installed one lacks can be done
+    without: where a changed file asks for it, the change could have mended that.
+    """
+    if _foreign_module(text, trial.modules):
+        return True
+    lacking = [*((name, "") for name in _NO_MODULE.findall(text)), *_NO_NAME.findall(text)]
+    lacking += [(name, "") for name in _NO_ATTRIBUTE.findall(text)]
+    if any(_is_own(name, place, trial.modules) for name, place in lacking):
+        return False
+    is_in = ends_in if lacking else passes_through
+    return not any(is_in(text, edit.path) for edit in trial.edits)
 
 
 def _is_own(name: str, place: str, modules: Collection[str]) -> bool:

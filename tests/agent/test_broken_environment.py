@@ -122,6 +122,21 @@ async def test_a_collection_error_in_the_changed_file_or_of_a_name_that_it_lacks
     assert "at tests/test_calc.py:3: AttributeError: module 'calc' has no attribute 'CASES'" in lacking.reasons[0]
 
 
+async def test_a_name_that_an_installed_module_lacks_is_the_changes_concern_only_where_changed_files_ask_for_it(
+    tmp_path: Path,
+) -> None:
+    old = "from collections import Mapping\n"
+    test = "from shop.calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
+    files = {"shop/__init__.py": "import shop.old\n", "shop/old.py": old, "shop/calc.py": WRONG, "test_calc.py": test}
+    project, goal = Project(tmp_path, files), ("test_calc.py::test_add",)
+    other = await project.check(
+        {"shop/__init__.py": "import shop.old\nX = 1\n", "shop/calc.py": RIGHT}, goal_tests=goal
+    )
+    assert other.decision is Decision.UNDECIDED, other.reasons
+    asking = await project.check({"shop/old.py": old + "X = 1\n"}, goal_tests=goal)
+    assert asking.decision is Decision.FAILED, asking.reasons
+
+
 async def test_many_tests_that_cannot_be_set_up_do_not_hide_a_proof(down: Project, tmp_path: Path) -> None:
     plain = "from calc import add\n\n\ndef test_plain():\n    assert add(1, 2) == 3\n"
     project = Project(tmp_path, {"tests/test_plain.py": plain, "tests/test_missing.py": "import nowhere_to_be_found\n"})
