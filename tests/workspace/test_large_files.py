@@ -138,3 +138,68 @@ async def test_a_tracked_large_file_and_one_below_a_mode_of_its_own_are_edited_l
     assert await trees.read(new, "big.bin") == Entry(b"small")
     assert [edit.path for edit in await trees.diff(tree, new)] == ["a.py", "big.bin"]
     assert await trees.paths(new) == ["a.py", "big.bin"]
+
+
+def hole(path: Path, size_bytes: int) -> None:
+    """A file of zeros that takes nothing on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size_bytes)
+
+
+@each_kind
+async def test_of_a_workspace_of_five_gigabytes_next_to_nothing_is_copied_or_read(
+    tmp_path: Path, kind: SandboxKind
+) -> None:
+    async with scene(tmp_path, kind, {"a.py": "a = 1\n"}) as made:
+        for number in range(40):
+            hole(made.root / f"data/{number % 4}/{number}.bin", 128 << 20)
+        read_before = read_bytes()
+        candidate = await made.open()
+        seen = await sh(candidate, "find -L data -name '*.bin' -size +127M | wc -l; echo more >> a.py")
+        assert seen.output.split() == ["40"]
+        assert [edit.path for edit in await candidate.harvest()] == ["a.py"]
+        assert held_bytes(tmp_path / "cache") < LARGE_BYTES
+        assert read_bytes() - read_before < 128 << 20, "not even one of them was read"
+        await candidate.close()
+
+
+def read_bytes() -> int:
+    """What this process has read so far, be it from the cache."""
+    rows = Path("/proc/self/io").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith("rchar:"))
+
+
+POINTER = """version https://git-lfs.github.com/spec/v1
+oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
+size 8388608
+"""
+
+
+@each_kind
+async def test_what_git_lfs_has_fetched_and_what_it_has_not_are_shown_as_they_lie_there(
+    tmp_path: Path, kind: SandboxKind
+) -> None:
+    attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+    root = put(tmp_path / "workspace", {".gitattributes": attributes, "a.py": "a\n"})
+    git(root, "init", "-q")
+    put(root, {"absent.bin": POINTER, "fetched.bin": POINTER})
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "pointers")
+    for step in ("clean", "smudge", "process"):
+        git(root, "config", f"filter.lfs.{step}", "false")
+    git(root, "config", "filter.lfs.required", "true")
+    hole(root / "fetched.bin", 8 << 20)
+    async with scene(tmp_path, kind, {}) as made:
+        candidate = await made.open()
+        seen = await sh(candidate, "wc -c < fetched.bin; cat absent.bin; echo b > a.py")
+        assert seen.output.split("\n", 1) == [str(8 << 20), POINTER]
+        edits = await candidate.harvest()
+        assert [edit.path for edit in edits] == ["a.py"]
+        tree = await made.trees.write(candidate.tree, edits)
+        assert await made.trees.read(tree, "absent.bin") == Entry(POINTER.encode())
+        await candidate.close()
+        second = await made.pool.open(tree)
+        assert (await sh(second, "cat a.py; head -c 7 absent.bin; wc -c < fetched.bin")).output == "b\nversion8388608\n"
+        await second.close()
+        assert held_bytes(made.cache) < LARGE_BYTES
