@@ -3,6 +3,7 @@
 import ast
 import difflib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 
 from agent_lsp.agent.repair.edits import Rewrite
@@ -154,10 +155,14 @@ def _ranked(name: str, others: Sequence[str], prior: float) -> list[tuple[str, f
 
 def _attributes_of(site: Site, node: ast.Attribute) -> Sequence[str]:
     """Attributes seen on the same thing first, then those that classes of the file declare."""
-    owner = ast.dump(node.value)
-    same = [
-        other.attr
-        for other in ast.walk(site.source.tree)
-        if isinstance(other, ast.Attribute) and ast.dump(other.value).replace("Store()", "Load()") == owner
-    ]
-    return tuple(dict.fromkeys([*same, *site.scope.attributes]))
+    return tuple(dict.fromkeys([*_by_owner(site.source.tree).get(ast.dump(node.value), ()), *site.scope.attributes]))
+
+
+@lru_cache(maxsize=16)
+def _by_owner(tree: ast.Module) -> dict[str, list[str]]:
+    """The attributes that a file names, by what they belong to."""
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found.setdefault(ast.dump(node.value).replace("Store()", "Load()"), []).append(node.attr)
+    return found

@@ -112,7 +112,11 @@ def alike_text(site: Site) -> Iterator[Rewrite]:
     if any(isinstance(parent, ast.JoinedStr) for parent in site.parents) or isinstance(site.parent, ast.Expr):
         return
     others = {piece.text for piece in site.pieces.of_kind.get(PieceKind.TEXT, ())} - {node.value}
-    alike = {other: difflib.SequenceMatcher(None, node.value, other).ratio() for other in others}
+    alike = dict.fromkeys(others, 0.0)
+    for other in others:
+        matcher = difflib.SequenceMatcher(None, node.value, other)
+        if matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE:
+            alike[other] = matcher.ratio()
     best = sorted((other for other in alike if alike[other] >= _ALIKE), key=lambda other: (-alike[other], other))
     for rank, other in enumerate(best[:_TEXTS]):
         yield Rewrite(*site.source.span(node), repr(other), 0.4 * alike[other] * 0.8**rank)
