@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from agent_lsp.domain.changes import FileEdit
-from agent_lsp.domain.errors import OperatorError, ResumeError
+from agent_lsp.domain.errors import AgentLspError, OperatorError, ResumeError
 from agent_lsp.domain.keeping import KeptDeed, RunKeeper
 from agent_lsp.domain.task import Usage
 from agent_lsp.domain.turn_data import usage_of
@@ -38,10 +38,15 @@ class DeedKind(StrEnum):
     EDITED = "edited"
     EVIDENCE = "evidence"
     REFLECTION = "reflection"
+    STOPPED = "stopped"
 
 
 _INNER: Final = frozenset({DeedKind.TURN, DeedKind.TOOL, DeedKind.SAID, DeedKind.EDITED})
 """What leads to a plan or a judgement, and is not looked at any more once that is there."""
+
+
+class PartEndedError(AgentLspError):
+    """The run had stopped here for want of a budget or a model, before a person's words set it to work again."""
 
 
 class Ledger:
@@ -50,6 +55,7 @@ class Ledger:
     def __init__(self, run_id: str, keeper: RunKeeper | None = None, deeds: Sequence[KeptDeed] = ()) -> None:
         self._id, self._keeper = run_id, keeper
         self._deeds = tuple(deeds)
+        self._done: list[KeptDeed] = []
         self._at = 0
         self._position = 0
         self._size_bytes = 0
@@ -84,6 +90,8 @@ class Ledger:
         if not self.replaying:
             return None
         deed = self._deeds[self._at]
+        if deed.kind == DeedKind.STOPPED and kind is not DeedKind.STOPPED:
+            raise PartEndedError("the run was stopped here")
         if deed.kind != kind or str(deed.data.get("key", "")) != key:
             raise ResumeError(
                 f"what was kept of the run does not fit together: {deed.kind} in the place of {kind}",
@@ -104,6 +112,15 @@ class Ledger:
         self._pass()
         return self._deeds[end].data
 
+    def pass_to(self, kind: DeedKind) -> bool:
+        """Goes to the next deed of this kind, wherever it is; False where there is none."""
+        if all(deed.kind != kind for deed in self._deeds[self._at :]):
+            return False
+        while self.next_kind != kind:
+            self.on_skipped(self._deeds[self._at])
+            self._pass()
+        return True
+
     async def caught_up(self) -> None:
         """Goes on for real where all deeds have been told again. Raises ResumeError where that cannot be."""
         if not self.live and not self.replaying:
@@ -120,11 +137,17 @@ class Ledger:
     # --- keeping -----------------------------------------------------------------------------------------------------
 
     def begin(self, data: Mapping[str, Any]) -> None:
-        """The run starts, or starts anew after a person's words: what it did before is no longer needed."""
-        self._deeds, self._at, self._position, self._size_bytes = (), 0, 0, 0
-        self.live, self.keeps, self.edits = True, self._keeper is not None, ()
-        if self._keeper is not None:
-            self._keeper.begin(self._id, {"version": VERSION, **data})
+        """The run starts. One that had come to its end goes on: what it did before is kept once more."""
+        self._deeds, self._at, self._position = (), 0, 0
+        self.live, self.keeps = True, self._keeper is not None
+        if not self._done:
+            self._size_bytes, self.edits = 0, ()
+        if self._keeper is None:
+            return
+        self._keeper.begin(self._id, {"version": VERSION, **data})
+        for deed in self._done:
+            self._keeper.add(self._id, self._position, deed)
+            self._position += 1
 
     def keep(self, kind: DeedKind, data: Mapping[str, Any], edits: tuple[FileEdit, ...] | None = None) -> None:
         """A deed is whole. `edits` is what the candidate now holds, where that is another than before."""
@@ -133,13 +156,15 @@ class Ledger:
             self.edits = now
         if self._keeper is None or not self.keeps:
             return
-        self._size_bytes += len(str(data)) + sum(_size(edit) for edit in edits or ())
+        self._size_bytes += _weight(data, edits)
         if self._size_bytes > MOST_BYTES:
             logger.warning("run %s has grown too large to be kept; it ends with its process", self._id)
             self.close()
+            self._done.clear()
             return
-        data = {**data, "workedS": round(self.worked_s(), 2)}
-        self._keeper.add(self._id, self._position, KeptDeed(kind.value, data, edits))
+        deed = KeptDeed(kind.value, {**data, "workedS": round(self.worked_s(), 2)}, edits)
+        self._keeper.add(self._id, self._position, deed)
+        self._done.append(deed)
         self._position += 1
 
     def note(self, **data: Any) -> None:
@@ -171,29 +196,36 @@ class Ledger:
         self._deeds = ()
 
     def _pass(self) -> None:
-        deed = self._deeds[self._at]
-        self._at += 1
-        self._position += 1
+        deed = self._step()
         if deed.edits is not None:
             self.edits = deed.edits
         while self.replaying and self._deeds[self._at].kind == DeedKind.EDITED:
-            self.on_edited(self._deeds[self._at].data)
-            self._at += 1
-            self._position += 1
+            self.on_edited(self._step().data)
+
+    def _step(self) -> KeptDeed:
+        deed = self._deeds[self._at]
+        self._done.append(deed)
+        self._size_bytes += _weight(deed.data, deed.edits)
+        self._at += 1
+        self._position += 1
+        return deed
 
 
 def resumable(deeds: Sequence[KeptDeed], *, listens: bool) -> tuple[KeptDeed, ...]:
     """The deeds that a resumed run is told again.
 
-    A verdict that was the last word is asked for again, since the workspace may have moved. An engine that thinks
+    A verdict that was the last word is asked for again, since the workspace may have moved, as is a model that was the
+    reason to stop. An engine that thinks
     without turns has none to be told of, so it carries out its plan from the start.
     """
     kept = list(deeds)
     if not listens:
+        words = [at for at, deed in enumerate(kept) if deed.kind == DeedKind.FEEDBACK]
+        kept = kept[words[-1] :] if words else kept
         first = (DeedKind.OPENED, DeedKind.PLAN, DeedKind.DECISION, DeedKind.FEEDBACK)
         end = next((at for at, deed in enumerate(kept) if deed.kind not in first), len(kept))
         kept = kept[:end]
-    while kept and kept[-1].kind == DeedKind.EVIDENCE:
+    while kept and kept[-1].kind in (DeedKind.EVIDENCE, DeedKind.STOPPED):
         kept.pop()
     return tuple(kept)
 
@@ -205,6 +237,10 @@ def _spent(deeds: Sequence[KeptDeed]) -> Usage:
 
 async def _nothing() -> None:
     """A run that was not resumed has nothing to do before it goes on."""
+
+
+def _weight(data: Mapping[str, Any], edits: Sequence[FileEdit] | None) -> int:
+    return len(str(data)) + sum(_size(edit) for edit in edits or ())
 
 
 def _size(edit: FileEdit) -> int:

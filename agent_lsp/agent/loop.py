@@ -10,7 +10,7 @@ from agent_lsp.agent.approval import Approval, Approved, Rejected, decision_of
 from agent_lsp.agent.attempts import LATE_WORDS, Again, Stop, Work, feedback_text, newly, no_change
 from agent_lsp.agent.engines import PlanTask, ReflectionTask, StepTask
 from agent_lsp.agent.findings import problems_of
-from agent_lsp.agent.ledger import DeedKind
+from agent_lsp.agent.ledger import DeedKind, PartEndedError
 from agent_lsp.agent.proposals import resting_state
 from agent_lsp.agent.return_to_work import Return
 from agent_lsp.agent.run import Run
@@ -64,15 +64,15 @@ class Loop:
 
     async def resume(self) -> None:
         """Goes the way of a run of an earlier process again, up to where it was, and on from there."""
-        feedback = self._ledger.again(DeedKind.FEEDBACK) if self._ledger.next_kind == DeedKind.FEEDBACK else None
-        if feedback is None:
+        if self._ledger.next_kind != DeedKind.FEEDBACK:
             await self.carry_out()
-        else:
-            self._run.plan = plan_of(records.steps_kept(feedback["steps"]))
-            await self.go_on(str(feedback["feedback"]), (), resumed=True)
+        while self._ledger.next_kind == DeedKind.FEEDBACK:
+            said = self._ledger.again(DeedKind.FEEDBACK) or {}
+            self._run.plan = plan_of(records.steps_kept(said["steps"]))
+            await self.go_on(str(said["feedback"]), (), resumed=True)
 
     def begin_again(self, header: Mapping[str, Any], feedback: str, edits: tuple[FileEdit, ...]) -> None:
-        """What the run did up to its offer is over; it begins again with the person's words about `edits`."""
+        """The run had come to its offer; it goes on with the person's words about `edits`."""
         self._ledger.begin(header)
         kept = {"feedback": feedback, "proposalId": self._run.proposal_id, **records.plan_data(self._plan)}
         self._ledger.keep(DeedKind.FEEDBACK, kept, edits)
@@ -181,10 +181,21 @@ class Loop:
         except BudgetSpentError as error:
             logger.warning("run %s: %s", self._run.id, error.message)
             self._run.record(EventKind.NOTE, {"text": error.message})
-            return Stop(f"{error.message}; what was done is offered", spent=True)
+            return self._stopped(Stop(f"{error.message}; what was done is offered", spent=True))
         except (ModelUnavailableError, ModelBrokenError, ModelRejectedError, ModelRefusedError) as error:
             logger.error("run %s lost its model: %s", self._run.id, error.message, exc_info=error)
-            return Stop(f"{error.message} {error.hint}".strip(), given_up=True, spent=True)
+            return self._stopped(Stop(f"{error.message} {error.hint}".strip(), given_up=True, spent=True))
+        except PartEndedError:
+            kept = self._ledger.again(DeedKind.STOPPED) or {}
+            return Stop(str(kept["reason"]), given_up=bool(kept["givenUp"]), spent=True)
+
+    def _stopped(self, stop: Stop) -> Stop:
+        """Kept for the case that a person's words set the run to work again, and it is resumed after that."""
+        if self._ledger.next_kind == DeedKind.STOPPED:
+            self._ledger.again(DeedKind.STOPPED)
+        elif not self._ledger.replaying:
+            self._ledger.keep(DeedKind.STOPPED, {"reason": stop.reason, "givenUp": stop.given_up})
+        return stop
 
     async def _steps(self, first: Again) -> Stop:
         again: Again | Stop = first
@@ -319,6 +330,8 @@ class Loop:
         run = self._run
         if not stop.spent and run.desk.words_wait:
             return self._again_with_words()
+        if self._ledger.pass_to(DeedKind.FEEDBACK):
+            return None  # it was offered then, and its person sent it back
         await self._ledger.finish()
         edits = await self.workshop.candidate.harvest()
         evidence = await self._verdicts.of(edits)

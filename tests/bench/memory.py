@@ -85,7 +85,8 @@ class _Place:
     def ours(self) -> Stages:
         """Ours, through all stages."""
         with AnthropicServer(waiting) as model:
-            settings = environment(self._home, model, {"AGENT_LSP_RUNS__PARALLEL": str(RUNS)})
+            bounds = ("AGENT_LSP_RUNS__PARALLEL", "AGENT_LSP_RUNS__PARALLEL_MACHINE")
+            settings = environment(self._home, model, dict.fromkeys(bounds, str(RUNS)))
             with Editor(SERVE, self._root, settings) as editor:
                 idle = self._opened(editor)
                 _wait(lambda: _answers(editor))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.anthropic_server import (
     AnthropicServer,
     Call,
@@ -16,7 +18,7 @@ from tests.anthropic_server import (
 )
 from tests.scenarios.conftest import Stage
 from tests.scenarios.looking import editor_on, eventually, journalled, runtimes, strays
-from tests.scenarios.scene import CALC, Scene
+from tests.scenarios.scene import CALC, PROJECT, Scene
 
 GOAL_TEST = "tests/test_add.py::test_add"
 
@@ -169,3 +171,50 @@ async def test_with_ask_a_run_comes_back_paused_and_with_never_it_is_closed(stag
         assert ended == {"state": "failed", "reason": "the runtime ended unexpectedly"}
         assert await last.client.close() == 0
     assert turns(scene) == 3
+
+
+@pytest.mark.parametrize("first_part", ["ends", "loses its model"])
+async def test_a_run_sent_back_with_words_goes_on_after_a_kill_with_all_that_was_said_in_it(
+    stage: Stage, first_part: str
+) -> None:
+    asked: list[ParsedRequest] = []
+
+    def talkative(request: ParsedRequest) -> Reply:
+        asked.append(request)
+        if request.phase == "planning":
+            return plan("Mend add")
+        told = "say why" in request.text
+        said = sum(1 for message in request.messages if message["role"] == "assistant")
+        if not told and said == 1 and first_part == "loses its model":
+            return http_error(400, message="odd")
+        if not told:
+            fix = edit("calc.py", "return a - b", "return a + b")
+            return [calls(fix, Call("run_command", {"command": "echo built > out.log"})), calls(finish("mended"))][said]
+        return [
+            calls(edit("calc.py", "return a + b", "return a + b  # a sum")),
+            calls(Call("ask_user", {"question": "Is that all?", "options": []})),
+            calls(finish("said why")),
+        ][said - (2 if first_part == "ends" else 1)]
+
+    files = {**PROJECT, ".gitignore": "out.log\n"}
+    scene = await stage(files, brain=talkative)
+    run_id = await scene.run("make add add", tests=[GOAL_TEST])
+    row = await scene.until(run_id, "proposed", "failed")
+    await scene.client.command("agent.discard", {"proposalId": row["proposalId"], "feedback": "say why"})
+    await scene.until(run_id, "blocked")
+    await journalled(scene.root, run_id, "question")
+    count = len(asked)
+    await kill_server(scene)
+
+    async with editor_on(scene.root, scene.model) as later:
+        await resumed(later)
+        await later.until(run_id, "blocked")
+        await later.client.command("agent.answer", {"runId": run_id, "answer": "yes"})
+        row = await later.until(run_id, "proposed")
+        assert len(asked) == count + 1, "no turn is asked for again"
+        last = asked[-1].text
+        assert "return a - b" in last or "Edited calc.py" in last
+        assert last.index("make add add") < last.index("say why") < last.index("The person answers: yes")
+        assert (row["verdict"], row["usage"]["turns"]) == ("proven", count + 1 - (first_part != "ends"))
+        assert "+    return a + b  # a sum" in (await later.proposal(run_id))["diff"]
+        assert await later.client.close() == 0
