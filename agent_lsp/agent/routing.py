@@ -18,7 +18,7 @@ from agent_lsp.domain.errors import (
 from agent_lsp.domain.model_ports import Daybook
 from agent_lsp.domain.ports import Clock, Model
 from agent_lsp.domain.task import Budget, DayUse, Goal
-from agent_lsp.domain.tiers import Choice, Situation, Tier, TierTable, Wishes, choose, depth
+from agent_lsp.domain.tiers import Choice, Situation, Tier, TierTable, Wishes, choose, depth, writing
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Route:
     wish: Tier | None = None
     _begun: bool = False
     _deep: str = ""
+    _prose: str = ""
     _rejected_plans: int = 0
     _failed_tries: int = 0
 
@@ -81,7 +82,7 @@ class Route:
 
     def choice(self, phase: Phase, wished: Mapping[Phase, Tier]) -> Choice:
         """The tier for the next request."""
-        situation = Situation(phase, self._failed_tries, self._rejected_plans, self._deep)
+        situation = Situation(phase, self._failed_tries, self._rejected_plans, self._deep, self._prose)
         return choose(situation, Wishes(self.wish, wished))
 
     def _take(self, goal: Goal) -> None:
@@ -89,7 +90,7 @@ class Route:
         if not self._begun and goal.tier is not None and self.wish is None:
             self.wish = Tier(goal.tier)
         self._begun = True
-        self._deep = depth(goal)
+        self._deep, self._prose = depth(goal), writing(goal)
 
 
 class RoutedModel:

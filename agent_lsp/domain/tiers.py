@@ -14,7 +14,8 @@ from agent_lsp.domain.task import Goal
 
 
 class Tier(StrEnum):
-    """`tiny` for titles, routing and summaries, `mid` for everything by default, `thinker` for what is hard."""
+    """`tiny` for what is said about a run: what it means, and short answers from the journal; `mid` for everything by
+    default; `thinker` for what is hard or long."""
 
     TINY = "tiny"
     MID = "mid"
@@ -36,6 +37,12 @@ _DEEP: Final = re.compile(
     r"(?:across|throughout) the (?:\w+ )?(?:code ?base|project|repository))\b",
     re.IGNORECASE,
 )
+_PROSE: Final = re.compile(
+    r"\b(?:write|draft|compose|re-?write)\b(?: (?!(?:for|of|tests?)\b)[\w-]+){0,3} "
+    r"(?:guide|tutorial|handbook|manual|documentation|specification|report|article|essay)\b"
+    r"(?=$|\W*$|[.,;:]| (?:for|of|on|about|to|that|which|in|and)\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +55,16 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of the work that a model is asked for now. `deep` says why the goal is a hard one, or is empty."""
+    """What is known of the work that a model is asked for now.
+
+    `deep` says why the goal is a hard one, `prose` why much is to be written for it; either may be empty.
+    """
 
     phase: Phase
     failed_tries: int = 0
     rejected_plans: int = 0
     deep: str = ""
+    prose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ def choose(situation: Situation, wishes: Wishes) -> Choice:
         return Choice(Tier.TINY, "a question about a run")
     if situation.failed_tries >= FAILED_TRIES:
         return Choice(Tier.THINKER, f"{situation.failed_tries} tries of this step failed")
+    if situation.prose and phase is Phase.EXECUTION:
+        return Choice(Tier.THINKER, f"long writing: {situation.prose}")
     return Choice(Tier.MID, "the default")
 
 
@@ -97,6 +110,12 @@ def depth(goal: Goal) -> str:
         return f"it names {len(files)} files"
     found = _DEEP.search(goal.text)
     return f'it says "{found.group().lower()}"' if found else ""
+
+
+def writing(goal: Goal) -> str:
+    """Why a goal is one of long writing, from its words alone; empty where nothing says so."""
+    found = _PROSE.search(goal.text)
+    return f'the goal says "{found.group().lower()}"' if found else ""
 
 
 @dataclass(frozen=True, slots=True)

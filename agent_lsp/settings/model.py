@@ -143,7 +143,9 @@ class TierSettings(Section):
     """`[tiers]`: which endpoints answer for which work, first to last."""
 
     tiny: Words = Field(
-        default=(), description="Endpoints for titles, summaries and questions about a run; then those of `mid`."
+        default=(),
+        description="Endpoints for what people say to a run: corrections are told from questions, and questions "
+        "answered from its journal; then those of `mid`.",
     )
     mid: Words = Field(
         default=("default",),

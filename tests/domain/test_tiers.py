@@ -5,7 +5,7 @@ import pytest
 from agent_lsp.domain.breaker import FAILURES, FIRST_REST_S, LONGEST_REST_S, TRIAL_S, Breaker, BreakerState
 from agent_lsp.domain.conversation import Phase
 from agent_lsp.domain.task import Goal
-from agent_lsp.domain.tiers import Situation, Tier, TierTable, Wishes, choose, depth
+from agent_lsp.domain.tiers import Situation, Tier, TierTable, Wishes, choose, depth, writing
 
 NOTHING = Wishes()
 
@@ -19,6 +19,8 @@ NOTHING = Wishes()
         (Situation(Phase.EXECUTION, failed_tries=1, deep="it is long"), Tier.MID, "the default"),
         (Situation(Phase.EXECUTION, failed_tries=2), Tier.THINKER, "2 tries of this step failed"),
         (Situation(Phase.REFLECTION, failed_tries=3), Tier.THINKER, "3 tries of this step failed"),
+        (Situation(Phase.EXECUTION, prose="a guide"), Tier.THINKER, "long writing: a guide"),
+        (Situation(Phase.REFLECTION, prose="a guide"), Tier.MID, "the default"),
         (Situation(Phase.CHAT), Tier.TINY, "a question about a run"),
     ],
 )
@@ -49,6 +51,20 @@ def test_a_wish_for_the_run_counts_more_than_one_for_the_phase_and_both_more_tha
 )
 def test_a_hard_goal_is_known_by_its_words(text: str, why: str) -> None:
     assert depth(Goal(text)) == why
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Write a short tutorial for new users", 'the goal says "write a short tutorial"'),
+        ("rewrite the user manual", 'the goal says "rewrite the user manual"'),
+        ("write a test for the report generator", ""),
+        ("write a report generator", ""),
+        ("document add in calc.py", ""),
+    ],
+)
+def test_a_goal_of_long_writing_is_known_by_its_words(text: str, why: str) -> None:
+    assert writing(Goal(text)) == why
 
 
 def test_a_tier_asks_its_own_endpoints_first_and_then_those_of_mid_each_once() -> None:
