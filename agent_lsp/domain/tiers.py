@@ -40,7 +40,7 @@ _DEEP: Final = re.compile(
 _PROSE: Final = re.compile(
     r"\b(?:write|draft|compose|re-?write)\b(?: (?!(?:for|of|tests?)\b)[\w-]+){0,3} "
     r"(?:guide|tutorial|handbook|manual|documentation|specification|report|article|essay)\b"
-    r"(?=$|\W*$|[.,;:]| (?:for|of|on|about|to|that|which|in|and)\b)",
+    r"(?=\W*$|[.,;:]| (?:for|of|on|about|to|that|which|in|and)\b)",
     re.IGNORECASE,
 )
 
