@@ -5,10 +5,15 @@ local tell = require('agent_lsp.tell')
 
 local M = {}
 
+--- The checkpoints of rollbacks that took something back; what undoes one of them took nothing back.
+---@type table<string, boolean>
+local rollbacks = {}
+
 ---@param checkpoint agent_lsp.Checkpoint
 ---@return string
 local function words(checkpoint)
-  local what = checkpoint.undoes and 'bring back: ' or 'take back: '
+  local forward = checkpoint.undoes and not rollbacks[checkpoint.undoes]
+  local what = forward and 'bring back: ' or 'take back: '
   return ('%s%s  (%s)'):format(what, checkpoint.summary, os.date('%H:%M', checkpoint.timeS))
 end
 
@@ -50,6 +55,10 @@ function M.choose(preview)
     end
   end
   server.call('agent.checkpoints', {}, function(answer)
+    rollbacks = {}
+    for _, checkpoint in ipairs(answer.checkpoints) do
+      rollbacks[checkpoint.checkpointId] = checkpoint.undoes ~= nil or nil
+    end
     ---@type agent_lsp.Checkpoint[]
     local found = vim.tbl_filter(function(checkpoint)
       return checkpoint.state == 'applied'
