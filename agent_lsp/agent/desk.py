@@ -131,7 +131,7 @@ class RunDesk:
     @property
     def words_wait(self) -> bool:
         """Whether a person said something that no model has heard, or had not at this moment of a resumed run."""
-        if self.ledger.replaying:
+        if self.ledger.next_kind:
             return self.ledger.next_kind == DeedKind.SAID
         return self._by_person > 0
 
@@ -139,7 +139,7 @@ class RunDesk:
         """What was said to the model since the last time, in whole sentences, oldest first."""
         if self.ledger.next_kind == DeedKind.SAID:
             return tuple((self.ledger.again(DeedKind.SAID) or {}).get("words", ()))
-        if self.ledger.replaying:
+        if self.ledger.next_kind:
             return ()
         said, self._said = tuple(self._said), []
         count, self._by_person = self._by_person, 0

@@ -76,18 +76,13 @@ class Ledger:
     # --- telling again -----------------------------------------------------------------------------------------------
 
     @property
-    def replaying(self) -> bool:
-        """Whether there are deeds still to be told again."""
-        return self._at < len(self._deeds)
-
-    @property
     def next_kind(self) -> str:
-        """The kind of the next deed; empty where there is none."""
-        return self._deeds[self._at].kind if self.replaying else ""
+        """The kind of the next deed that is still to be told again; empty where there is none."""
+        return self._deeds[self._at].kind if self._at < len(self._deeds) else ""
 
     def again(self, kind: DeedKind, key: str = "") -> Mapping[str, Any] | None:
         """The next deed, which must be this one; None where there are no more. Raises ResumeError."""
-        if not self.replaying:
+        if not self.next_kind:
             return None
         deed = self._deeds[self._at]
         if deed.kind == DeedKind.STOPPED and kind is not DeedKind.STOPPED:
@@ -123,13 +118,13 @@ class Ledger:
 
     async def caught_up(self) -> None:
         """Goes on for real where all deeds have been told again. Raises ResumeError where that cannot be."""
-        if not self.live and not self.replaying:
+        if not self.live and not self.next_kind:
             self.live = True
             await self.on_live()
 
     async def finish(self) -> None:
         """Goes on for real with what all deeds together left, whatever was still to be told."""
-        while self.replaying:
+        while self.next_kind:
             self.on_skipped(self._deeds[self._at])
             self._pass()
         await self.caught_up()
@@ -199,7 +194,7 @@ class Ledger:
         deed = self._step()
         if deed.edits is not None:
             self.edits = deed.edits
-        while self.replaying and self._deeds[self._at].kind == DeedKind.EDITED:
+        while self.next_kind and self._deeds[self._at].kind == DeedKind.EDITED:
             self.on_edited(self._step().data)
 
     def _step(self) -> KeptDeed:

@@ -193,7 +193,7 @@ class Loop:
         """Kept for the case that a person's words set the run to work again, and it is resumed after that."""
         if self._ledger.next_kind == DeedKind.STOPPED:
             self._ledger.again(DeedKind.STOPPED)
-        elif not self._ledger.replaying:
+        elif not self._ledger.next_kind:
             self._ledger.keep(DeedKind.STOPPED, {"reason": stop.reason, "givenUp": stop.given_up})
         return stop
 
