@@ -132,7 +132,7 @@ export class TaskCommands {
 
   private async say(node: Node | undefined): Promise<void> {
     const run = await this.runMeant(node, [...AT_WORK, "paused", "proposed"], "Say something to which run?");
-    const asked = { title: `Agent: ${run?.goal ?? ""}`, prompt: "Say something to the run" };
+    const asked = { title: `Agent: ${run?.goal ?? ""}`, prompt: "Say something to the run", ignoreFocusOut: true };
     const text = run && (await vscode.window.showInputBox(asked));
     const said = run && text ? await this.calls.send("agent.say", { runId: run.runId, text }) : undefined;
     if (said?.reply !== undefined) {
