@@ -4,27 +4,23 @@ from collections.abc import Callable
 
 from agent_lsp.agent.engines import Engines, Nobody
 from agent_lsp.agent.ledger import Ledger
-from agent_lsp.agent.loop import Loop
 from agent_lsp.agent.proposals import Proposal
 from agent_lsp.agent.run import Run, Telling
-from agent_lsp.agent.session import Entry, RunPolicy, Session
+from agent_lsp.agent.session import RunPolicy, Session, take_in
 from agent_lsp.agent.tools.submit_plan import plan_kept
+from agent_lsp.agent.world import World
 from agent_lsp.domain.errors import AgentLspError
 from agent_lsp.domain.task import Budget, Goal, RunState
 
 
-async def bring_back(session: Session, proposal: Proposal) -> None:
+async def bring_back(session: Session, world: World, policy: Callable[[], RunPolicy], proposal: Proposal) -> None:
     """A run of an earlier process whose change is on offer again: it rests, and can go on from feedback."""
-    world = session._world
-    budget, engines = _engines_for(session._policy, proposal.goal)
+    budget, engines = _engines_for(policy, proposal.goal)
     told = Telling(world.journal, world.publish, world.clock, Ledger(proposal.run_id, world.runs))
     run = Run(proposal.run_id, proposal.goal, engines, budget, told)
-    entry = Entry(run, Loop(run, world))
-    entry.loop.offered = proposal.edits
     run.plan = plan_kept(await world.journal.read(run.id), proposal.goal)
     run.proposal_id, run.verdict = proposal.id, proposal.evidence.verdict.decision.value
-    session._forget_old()
-    session._entries[run.id] = entry
+    take_in(session, run).loop.offered = proposal.edits
     run.show_plan(run.plan)
     run.move(RunState.PROPOSED, "on offer again after a new start")
 

@@ -96,9 +96,7 @@ class Session:
         world = self._world
         ledger = Ledger(run_id, world.runs)
         run = Run(run_id, goal, engines, policy.budget, Telling(world.journal, world.publish, world.clock, ledger))
-        entry = Entry(run, Loop(run, world))
-        self._forget_old()
-        self._entries[run_id] = entry
+        entry = take_in(self, run)
         ledger.begin(header(run))
         run.begin(started(goal, engines.name))
         run.changed()
@@ -356,6 +354,14 @@ class Session:
             del self._entries[run_id]
 
 
+def take_in(session: Session, run: Run) -> Entry:
+    """The run becomes one of the session's; the oldest of those that have ended may go for it."""
+    entry = Entry(run, Loop(run, session._world))
+    session._forget_old()
+    session._entries[run.id] = entry
+    return entry
+
+
 async def settled(session: Session, run_id: str) -> None:
     """Returns once what a person decided is on disk, or the disk refuses it."""
     await session._entry(run_id).run.ledger.settled()
@@ -375,8 +381,6 @@ async def resume(session: Session, kept: KeptRun) -> Run:
     recall(run, kept, await world.journal.read(run.id))
     if not deeds:
         ledger.begin(header(run))
-    entry = Entry(run, Loop(run, world))
-    session._forget_old()
-    session._entries[run.id] = entry
+    entry = take_in(session, run)
     session._drive(entry, entry.loop.resume)
     return run

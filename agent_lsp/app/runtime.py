@@ -163,7 +163,7 @@ async def open_runtime(
         session.on_feedback(run_id, proposal_id, words)
 
     async def on_back(proposal: Proposal) -> None:
-        await bring_back(session, proposal)
+        await bring_back(session, world, policy, proposal)
 
     proposals = StoredProposals(database, redact=redactor.mask)
     runs = StoredRuns(database, redact=redactor.mask)

@@ -22,7 +22,7 @@ export class Checkpoints {
   ) {}
 
   register(): vscode.Disposable {
-    const on: (name: string, run: (node?: Node) => unknown) => vscode.Disposable = register;
+    const on = register<[node?: Node]>;
     return vscode.Disposable.from(
       on("rollback", (node) => this.rollback(node)),
       on("rollForward", () => this.choose("forward")),

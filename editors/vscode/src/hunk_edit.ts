@@ -16,7 +16,7 @@ export class HunkEdits {
   ) {}
 
   register(): vscode.Disposable {
-    const on: (name: string, run: (at?: unknown) => unknown) => vscode.Disposable = register;
+    const on = register<[at?: unknown]>;
     return vscode.Disposable.from(
       on("editHunk", (at) => this.open(at)),
       on("useEdit", () => this.send()),

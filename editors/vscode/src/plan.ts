@@ -20,7 +20,7 @@ export class PlanCommands {
   ) {}
 
   register(): vscode.Disposable {
-    const on: (name: string, run: (node?: Node) => unknown) => vscode.Disposable = register;
+    const on = register<[node?: Node]>;
     return vscode.Disposable.from(
       on("showPlan", (node) => this.show(node)),
       on("editPlan", (node) => this.edit(node)),

@@ -21,7 +21,7 @@ export class ReviewCommands {
   ) {}
 
   register(): vscode.Disposable {
-    const on: (name: string, run: (at?: unknown, selected?: Known[]) => unknown) => vscode.Disposable = register;
+    const on = register<[at?: unknown, selected?: Known[]]>;
     return vscode.Disposable.from(
       on("openChanges", (node) => this.openChanges(node as Node | undefined)),
       on("nextHunk", () => this.step(1)),

@@ -24,7 +24,7 @@ export class TaskCommands {
   ) {}
 
   register(): vscode.Disposable {
-    const on: (name: string, run: (argument?: unknown) => unknown) => vscode.Disposable = register;
+    const on = register<[argument?: unknown]>;
     const steer = (action: ControlArgument["action"]): vscode.Disposable =>
       on(action, (node) => this.control(action, node as Node | undefined));
     return vscode.Disposable.from(

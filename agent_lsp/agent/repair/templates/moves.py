@@ -1,7 +1,7 @@
 """Owns slips of where statements stand: one that is missing, too many, too early, or in the wrong block."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -24,6 +24,12 @@ def deleted(site: Site) -> Iterator[Rewrite]:
 
 def inserted(site: Site) -> Iterator[Rewrite]:
     """A statement that is missing: what is seen is remembered, what is found is kept, a variable moves on."""
+    tests = _tested(site.source.tree)
+    yield from beside(site, ((text, prior, prior * 1.02) for text, prior in _missing(site, tests)))
+
+
+def beside(site: Site, found: Iterable[tuple[str, float, float]]) -> Iterator[Rewrite]:
+    """Statements, each with its prior before and behind the one that stands there."""
     node = site.node
     if not isinstance(node, ast.stmt) or isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | Function):
         return
@@ -31,11 +37,10 @@ def inserted(site: Site) -> Iterator[Rewrite]:
         return
     start, end = site.source.span(node)
     gap = gap_before(site.source, node)
-    tests = _tested(site.source.tree)
-    for text, prior in _missing(site, tests):
-        yield Rewrite(start, start, text + gap, prior)
+    for text, before, behind in found:
+        yield Rewrite(start, start, text + gap, before)
         if not isinstance(node, _JUMPS):
-            yield Rewrite(end, end, gap + text, prior * 1.02)
+            yield Rewrite(end, end, gap + text, behind)
 
 
 def _missing(site: Site, tests: Sequence[tuple[str, str]]) -> Iterator[tuple[str, float]]:

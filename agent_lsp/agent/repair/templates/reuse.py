@@ -9,6 +9,7 @@ from agent_lsp.agent.repair.edits import Rewrite
 from agent_lsp.agent.repair.pieces import PieceKind, Place
 from agent_lsp.agent.repair.source import Function, Site, gap_before
 from agent_lsp.agent.repair.templates.kinds import Kind, named, own_names
+from agent_lsp.agent.repair.templates.moves import beside
 
 _STATEMENTS = 10
 _GUARDS = 6
@@ -40,17 +41,12 @@ def one_argument(site: Site) -> list[str]:
 
 def reused_statement(site: Site) -> Iterator[Rewrite]:
     """A statement that stands elsewhere is missing before or behind this one."""
-    node = site.node
-    if not isinstance(node, ast.stmt) or isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | Function):
-        return
-    if not site.scope.own:
-        return
-    start, end = site.source.span(node)
-    gap = gap_before(site.source, node)
+    yield from beside(site, _elsewhere(site))
+
+
+def _elsewhere(site: Site) -> Iterator[tuple[str, float, float]]:
     for text, weight in fitting(site, PieceKind.STATEMENT, _STATEMENTS):
-        yield Rewrite(start, start, text + gap, 0.26 * weight)
-        if not isinstance(node, ast.Return | ast.Break | ast.Continue | ast.Raise):
-            yield Rewrite(end, end, gap + text, 0.265 * weight)
+        yield text, 0.26 * weight, 0.265 * weight
 
 
 def reused_guard(site: Site) -> Iterator[Rewrite]:
